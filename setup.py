@@ -1,0 +1,69 @@
+"""Package definition. Tool settings are in pyproject.toml, exact versions in constraints.txt."""
+
+from pathlib import Path
+
+from setuptools import find_packages, setup
+
+HERE = Path(__file__).parent
+
+REQUIRES = [
+    "tensorflow>=2.17,<2.18",  # tensorflow-io's native code loads with 2.16 and 2.17 only
+    "tf-keras>=2.17,<2.18",  # TensorFlow GNN needs Keras 2
+    "tensorflow-gnn>=1.0.3,<1.1",
+    "tensorflow-io>=0.37.1,<0.38",
+    "keras-tuner==1.4.5",  # 1.4.6 and newer refuse tf_keras models where Keras 3 is installed
+    "tf2onnx>=1.17,<1.18",
+    "onnx>=1.16,<1.18",
+    "numpy>=1.26,<2",
+    "av>=14,<19",
+    "fsspec>=2024.2",
+    "matplotlib>=3.8",
+    "pandas>=2.2",
+    "pyarrow>=16",
+    "scikit-learn>=1.5",
+    "tqdm>=4.66",
+]
+
+EXTRAS = {
+    "dev": [
+        "hypothesis>=6.100",
+        "ipykernel>=6.29",
+        "mypy>=1.10",
+        "nbclient>=0.10",
+        "pandas-stubs",
+        "psutil>=5.9",
+        "pydicom>=2.4",
+        "pytest>=8",
+        "pytest-cov>=5",
+        "ruff>=0.6",
+        "types-tqdm",
+    ],
+    "benchmarks": [
+        "decord>=0.6; platform_machine == 'x86_64'",
+        "opencv-python-headless>=4.9,<4.12",  # 4.12 wants numpy 2
+        "psutil>=5.9",
+    ],
+}
+
+setup(
+    name="sora_tf",
+    version="0.1.0",
+    description="Video in, representation out: spatio-temporal features and frame graphs on Keras.",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10,<3.13",
+    packages=find_packages(include=["sora_tf", "sora_tf.*"]),
+    package_data={"sora_tf": ["py.typed"]},
+    install_requires=REQUIRES,
+    extras_require=EXTRAS,
+    entry_points={"console_scripts": ["sora-tf=sora_tf.cli:main"]},
+    classifiers=[
+        "License :: OSI Approved :: Apache Software License",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.10",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Topic :: Scientific/Engineering :: Image Recognition",
+    ],
+)
