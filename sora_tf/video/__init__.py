@@ -1,1 +1,17 @@
+"""Reading and writing video: files to (T, H, W, 3) arrays with times, and back."""
 
+from . import sampling
+from .errors import VideoError
+from .reader import VideoFrames, VideoInfo, frames_of, probe, read
+from .writer import write
+
+__all__ = [
+    "VideoError",
+    "VideoFrames",
+    "VideoInfo",
+    "frames_of",
+    "probe",
+    "read",
+    "sampling",
+    "write",
+]

@@ -1,0 +1,192 @@
+"""An open film: packets in, frames out, whatever the file holds."""
+
+import time
+from collections.abc import Generator, Iterator
+from contextlib import ExitStack
+
+import av
+from av.container import InputContainer
+from av.video.stream import VideoStream
+
+from .clock import Clock
+from .errors import VideoError
+from .scaler import MAX_PIXELS
+from .source import Source, handle_of, name_of, open_container
+
+MOST_BAD_PACKETS = 300  # in a row, before a film counts as undecodable (encrypted, say)
+
+
+class Film:
+    """A film opened for decoding; a context manager.
+
+    Args:
+        source: a path, a URL or a binary file object.
+        threads: decoder threads.
+        patience: seconds from now after which `packets` ends; None means no end.
+    Raises:
+        VideoError: it cannot be opened, has no video stream, or declares more than 2^28 pixels.
+    Attributes:
+        damage: what is wrong with the film, as far as it has been read; None if nothing is.
+        expired: whether `patience` ran out.
+        shown: frames that have come out since the film was opened or restarted.
+    """
+
+    container: InputContainer
+    stream: VideoStream
+    clock: Clock
+    bad_packets: int
+
+    def __init__(self, source: Source, threads: int = 1, patience: float | None = None):
+        self.name = name_of(source)
+        self.threads = threads
+        self.patience = patience
+        self.deadline = None if patience is None else time.monotonic() + patience
+        self.expired = False
+        self.damage: str | None = None
+        self.shown = 0
+        self._closing = ExitStack()
+        try:
+            self._handle = self._closing.enter_context(handle_of(source))
+            self._open()
+        except BaseException:
+            self._closing.close()
+            raise
+
+    def __enter__(self) -> "Film":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.container.close()
+        self._closing.close()
+
+    def restart(self) -> None:
+        """Goes back to the film's first packet, with a decoder that has seen nothing."""
+        self.container.close()
+        self._open()
+
+    def packets(self) -> Generator[av.Packet, None, None]:
+        """The video packets from here on that hold data; ends at the end of what can be read."""
+        count = 0
+        # Bad bytes surface as many exceptions here (the file object's own, too): each is the end.
+        try:
+            for packet in self.container.demux(self.stream):
+                if self._out_of_time():
+                    return
+                if packet.size:
+                    count += 1
+                    yield packet
+        except Exception as error:
+            self.hurt(error)
+            return
+        if self._from_start:
+            self._check_length(count)
+
+    def decode(self, packet: av.Packet | None) -> list[av.VideoFrame]:
+        """The frames that `packet` brings out; None brings out those the decoder still holds.
+
+        A packet that cannot be decoded is noted in `damage` and passed over.
+        """
+        try:
+            frames = self.stream.codec_context.decode(packet)
+        except EOFError:
+            return []
+        except Exception as error:
+            self.bad_packets += 1
+            self.hurt(error)
+            return []
+        if frames:
+            self.bad_packets = 0
+            self.shown += len(frames)
+        return frames
+
+    def frames(self) -> Iterator[tuple[float, av.VideoFrame]]:
+        """(time in s, frame) from here on in the order shown: the one decode loop."""
+        for packet in self.packets():
+            for frame in self.decode(packet):
+                yield self.clock.place(frame.pts, frame.dts), frame
+            if self.bad_packets >= MOST_BAD_PACKETS:
+                break
+        if not self.expired:
+            for frame in self.decode(None):
+                yield self.clock.place(frame.pts, frame.dts), frame
+
+    def seek(self, pts: int) -> bool:
+        """Jumps to a keyframe at or before `pts` as the container sees it; False if it cannot."""
+        self._from_start = False
+        try:
+            self.container.seek(pts, stream=self.stream, backward=True)
+            self.stream.codec_context.flush_buffers()
+        except Exception:  # as for packets; the caller then reads from the start
+            return False
+        return True
+
+    def hurt(self, error: Exception) -> None:
+        """Notes damage; the first that is found stays."""
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        self.note(f"damaged after frame {self.shown}: {reason}")
+
+    def note(self, damage: str) -> None:
+        """Notes damage in words; the first that is found stays."""
+        self.damage = self.damage or " ".join(damage.split())
+
+    def none_came(self) -> VideoError:
+        """The error of a film of which nothing can be shown."""
+        if self.expired:
+            detail = f"no frame within {self.patience} s"
+            return VideoError(self.name, "over the limit", detail, "Give it more patience.")
+        return VideoError(self.name, "no frames", self.damage or "nothing can be decoded")
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds, as the header says; None where it says nothing usable."""
+        stream, container = self.stream, self.container
+        if stream.duration and stream.duration > 0 and stream.time_base:
+            return float(stream.duration * stream.time_base)
+        if container.duration and container.duration > 0:
+            return container.duration / 1e6
+        return None
+
+    def _open(self) -> None:
+        self.container = open_container(self._handle, self.name)
+        try:
+            self.stream = self._pick_stream()
+            self._prepare()
+        except BaseException:
+            self.container.close()
+            raise
+        self.clock = Clock(self.stream.time_base, self.stream.average_rate)
+        self.shown = 0
+        self.bad_packets = 0
+        self._from_start = True
+
+    def _pick_stream(self) -> VideoStream:
+        best = self.container.streams.best("video")
+        videos = [best, *self.container.streams.video] if best else self.container.streams.video
+        covers = av.stream.Disposition.attached_pic
+        for stream in videos:
+            if isinstance(stream, VideoStream) and not stream.disposition & covers:
+                return stream
+        kinds = ", ".join(sorted({stream.type for stream in self.container.streams})) or "nothing"
+        raise VideoError(self.name, "no video stream", f"it holds {kinds}")
+
+    def _prepare(self) -> None:
+        context = self.stream.codec_context
+        if context is None:
+            raise VideoError(self.name, "cannot open", "there is no decoder for its codec")
+        if context.width * context.height > MAX_PIXELS:
+            size = f"{context.width} by {context.height}"
+            raise VideoError(self.name, "over the limit", f"it declares {size} pixels")
+        context.options = {"max_pixels": str(MAX_PIXELS)}
+        context.thread_count = self.threads
+        context.thread_type = "AUTO" if self.threads > 1 else "NONE"
+
+    def _out_of_time(self) -> bool:
+        if self.deadline is not None and time.monotonic() > self.deadline:
+            self.expired = True
+            self.note(f"stopped after frame {self.shown}: {self.patience} s of patience are over")
+        return self.expired
+
+    def _check_length(self, count: int) -> None:
+        listed = len(self.stream.index_entries)
+        if count < listed:
+            self.note(f"it ends after {count} of the {listed} frames that its index lists")

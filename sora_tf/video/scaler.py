@@ -1,0 +1,117 @@
+"""Decoded pictures to RGB arrays, scaled inside libswscale straight to the size wanted."""
+
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.video.reformatter import VideoReformatter
+
+from .errors import VideoError
+from .geometry import Orientation, Placement, orientation_of, pixel_aspect, place, shown_size
+
+MAX_PIXELS = 2**28
+
+
+def _one_thread() -> dict[str, Any]:
+    """libswscale starts threads of its own from PyAV 17 on, unless told how many."""
+    try:
+        VideoReformatter().reformat(av.VideoFrame(2, 2, "gray"), 4, 4, "rgb24", threads=1)
+    except TypeError:
+        return {}
+    return {"threads": 1}
+
+
+SWS: dict[str, Any] = {"interpolation": "FAST_BILINEAR", **_one_thread()}
+
+
+class Scaler:
+    """Converts frames of one film to one size.
+
+    Args:
+        name: the film's name, for messages.
+        first: its first frame, which says how the film is turned and what size it has.
+        aspect: the pixel aspect that the container declares.
+        size: (H, W) of the output; None keeps the size at which `first` is shown.
+        fit: how a picture fills the size, one of `geometry.FITS`.
+    Raises:
+        VideoError: a picture has more than 2^28 pixels ("over the limit").
+    """
+
+    def __init__(
+        self,
+        name: str,
+        first: av.VideoFrame,
+        aspect: Fraction | None,
+        size: tuple[int, int] | None,
+        fit: str,
+    ):
+        self.name = name
+        self.aspect = pixel_aspect(aspect)
+        self.orientation = film_orientation(first)
+        self.fit = fit
+        self.shown = self._shown(first)
+        self.size = size or self.shown
+        self._check(self.size)
+        self._sws = VideoReformatter()
+        self._plans: dict[tuple, tuple[Placement, str]] = {}
+
+    def into(self, frame: av.VideoFrame, out: np.ndarray) -> None:
+        """Writes `frame` into `out` (H, W, 3), uint8.
+
+        Raises:
+            VideoError: libswscale cannot convert the picture ("damaged").
+        """
+        key = (frame.width, frame.height, frame.format.name)
+        plan = self._plans.get(key)
+        if plan is None:
+            plan = self._plans[key] = self._plan(frame)
+        placement, target = plan
+        height, width = placement.scaled
+        try:
+            scaled = self._sws.reformat(frame, width, height, target, **SWS)
+        except (av.error.FFmpegError, ValueError, MemoryError) as error:
+            raise VideoError(self.name, "damaged", f"a frame cannot be scaled: {error}") from error
+        plane = scaled.planes[0]
+        depth = 4 if target == "rgba" else 3
+        picture = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+        picture = picture[:height, : width * depth].reshape(height, width, depth)
+        if depth == 4:
+            picture = _on_black(picture)
+        picture = self.orientation.turn(picture)[placement.taken]
+        if picture.shape != out.shape:
+            out[...] = 0
+        out[placement.filled] = picture
+
+    def _shown(self, frame: av.VideoFrame) -> tuple[int, int]:
+        return shown_size(frame.width, frame.height, self.aspect, self.orientation.transpose)
+
+    def _plan(self, frame: av.VideoFrame) -> tuple[Placement, str]:
+        self._check((frame.height, frame.width))
+        placement = place(self._shown(frame), self.size, self.fit, self.orientation.transpose)
+        self._check(placement.scaled)
+        has_alpha = any(part.is_alpha for part in frame.format.components)
+        return placement, "rgba" if has_alpha or frame.format.has_palette else "rgb24"
+
+    def _check(self, size: tuple[int, int]) -> None:
+        if size[0] * size[1] > MAX_PIXELS:
+            raise VideoError(
+                self.name,
+                "over the limit",
+                f"a picture of {size[1]} by {size[0]} pixels, the most is {MAX_PIXELS} in all",
+                "Pass a smaller size, or fit='stretch'.",
+            )
+
+
+def film_orientation(frame: av.VideoFrame) -> Orientation:
+    """How the film that `frame` begins is laid when shown."""
+    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    return orientation_of(None if matrix is None else bytes(memoryview(matrix)))
+
+
+def _on_black(picture: np.ndarray) -> np.ndarray:
+    """(h, w, 4) -> (h, w, 3): colours weighted by alpha, over black."""
+    alpha = picture[..., 3:]
+    if alpha.min() == 255:
+        return picture[..., :3]
+    return ((picture[..., :3].astype(np.uint16) * alpha + 127) // 255).astype(np.uint8)

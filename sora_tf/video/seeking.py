@@ -1,0 +1,289 @@
+"""Frames on screen at given times: by jumps from keyframe to keyframe where that is safe."""
+
+from bisect import bisect_left, bisect_right, insort
+from collections import deque
+from collections.abc import Generator, Iterator, Sequence
+from itertools import islice
+
+import av
+
+from .film import Film
+
+Shown = tuple[int, float, av.VideoFrame]
+
+TOLERANCE_S = 1e-5  # a time this little before a frame's own still means that frame
+TRIAL_S = 3.0  # without an index a jump is tried only for targets this far ahead
+MOST_TRIALS = 3
+BACK_OFF_S = (0.0, 1.0, 4.0, 16.0)
+MOST_PACKETS_TO_KEY = 2000
+# Containers whose packets carry true presentation times.
+STAMPED = {"mov", "matroska", "webm", "mpegts", "flv"}
+INDEXED = {"mov"}  # the index of these lists every packet before any is read
+# Codecs where a frame marked as unused for reference is truly used by no other.
+DROPPABLE = {"h264", "mpeg2video"}
+
+
+class _Distrust(Exception):
+    """The film does not keep what its packets promise: read it in order instead."""
+
+
+def frames_at(film: Film, times: Sequence[float], snap: float = 0.0) -> Iterator[Shown]:
+    """For each time, the frame on screen: (place in `times`, the frame's own time in s, frame).
+
+    Jumps by keyframes where the film's stamps can be relied on, and turns to decoding in order,
+    from the start, when anything disagrees. Ends early where the film's patience does.
+
+    Args:
+        film: just opened.
+        times: s since the first frame, increasing, none below 0.
+        snap: a keyframe within this many s of the time asked will do as well.
+    """
+    done = 0
+    if STAMPED & set(film.container.format.name.split(",")):
+        try:
+            for place, time, frame in _Hopper(film, times, snap).run():
+                done = place + 1
+                yield place, time, frame
+            return
+        except _Distrust:
+            film.damage = None
+            film.restart()
+    for place, time, frame in frames_in_order(film, times[done:]):
+        yield done + place, time, frame
+
+
+def frames_in_order(film: Film, times: Sequence[float]) -> Iterator[Shown]:
+    """As `frames_at`, by decoding all frames up to the last time."""
+    frames = film.frames()
+    current = following = next(frames, None)
+    if current is None:
+        return
+    for place, time in enumerate(times):
+        while following is not None and following[0] <= time + TOLERANCE_S:
+            current = following
+            following = next(frames, None)
+        if film.expired:
+            return
+        yield place, *current
+
+
+class _Hopper:
+    """One pass over the targets in increasing order.
+
+    Packets are looked at before they are decoded. Once enough of them are known to say which
+    frame a target falls on, the frames that no target and no other frame needs are dropped
+    undecoded, and when the next target lies behind a keyframe ahead, the decoder jumps there.
+    """
+
+    def __init__(self, film: Film, times: Sequence[float], snap: float):
+        self.film = film
+        self.snap = snap
+        self.latest = [time + TOLERANCE_S for time in times]
+        self.claimed = bytearray(len(times))
+        self.unclaimed = 0  # the first target that no packet has been found for
+        self.given = 0  # the first target whose frame has not been given out
+        self.considered = -1  # the last target for which a jump was weighed
+        self.trials = 0
+        self.indexed = bool(INDEXED & set(film.container.format.name.split(",")))
+        self.lead = 0  # ticks from a keyframe's decoding to its showing, the most so far
+        self.origin: int | None = None
+        self.tick = film.clock.tick
+        self.droppable = film.stream.codec_context.name in DROPPABLE
+        self._begin(None)
+
+    def run(self) -> Iterator[Shown]:
+        packets = self.film.packets()
+        while True:
+            packet = next(packets, None)
+            if packet is None:
+                break
+            self._see(packet)
+            self._pump()
+            yield from self._settle()
+            if self.origin is None:
+                continue
+            if self.unclaimed == len(self.latest):
+                self._drain()
+                yield from self._settle(final=True)
+                return
+            landing = self._landing()
+            if landing is not None:
+                self._drain()
+                yield from self._settle(final=True)
+                packets.close()
+                packets = self._land(*landing)
+                self._pump()
+        if self.film.expired:
+            return
+        self.ended = True
+        self._pump()
+        self._drain()
+        yield from self._settle(final=True)
+        if self.given < len(self.latest):
+            raise _Distrust
+
+    def _begin(self, key: int | None) -> None:
+        """Forgets the stretch read so far; the next one starts at keyframe `key`."""
+        self.key = key
+        self.seen: list[int] = []
+        self.queue: deque[av.Packet] = deque()
+        self.out: deque[av.VideoFrame] = deque()
+        self.claims: dict[int, list[int]] = {}
+        self.newest: int | None = None
+        self.last: int | None = None
+        self.ended = False
+
+    def _time(self, pts: int) -> float:
+        assert self.origin is not None
+        return (pts - self.origin) * self.tick
+
+    def _see(self, packet: av.Packet) -> None:
+        if packet.pts is None:
+            raise _Distrust
+        if packet.dts is not None:
+            self.newest = packet.dts
+            if packet.is_keyframe:
+                self.lead = max(self.lead, packet.pts - packet.dts)
+        if not packet.is_discard:
+            insort(self.seen, packet.pts)
+        self.queue.append(packet)
+
+    def _pump(self) -> None:
+        """Decodes the packets at the head of the queue whose use is known."""
+        context = self.film.stream.codec_context
+        while self.queue:
+            packet = self.queue[0]
+            assert packet.pts is not None
+            if self.origin is None:
+                self._feed(self.queue.popleft())
+                continue
+            if packet.is_keyframe:
+                self._claim_near(packet.pts)
+            known = packet.is_discard or self._decide(packet.pts)
+            if not known:
+                return
+            if self.droppable:
+                used = packet.pts in self.claims or packet.is_keyframe
+                context.skip_frame = "DEFAULT" if used else "NONREF"
+            self._feed(self.queue.popleft())
+
+    def _feed(self, packet: av.Packet | None) -> None:
+        for frame in self.film.decode(packet):
+            if frame.pts is None or (self.last is not None and frame.pts <= self.last):
+                raise _Distrust
+            self.last = frame.pts
+            if self.origin is None:
+                self.film.clock.place(frame.pts, frame.dts)
+                self.origin = frame.pts
+            if self.key is not None:
+                if frame.pts < self.key:  # it leans on frames before the jump
+                    continue
+                if frame.pts != self.key or not frame.key_frame or frame.pict_type != 1:
+                    raise _Distrust
+                self.key = None
+            self.out.append(frame)
+        if self.film.bad_packets:
+            raise _Distrust
+
+    def _drain(self) -> None:
+        if self.droppable:
+            self.film.stream.codec_context.skip_frame = "DEFAULT"
+        self._feed(None)
+
+    def _decide(self, pts: int) -> bool:
+        """Claims the targets that fall on the packet shown at `pts`; False if not known yet."""
+        place = bisect_right(self.seen, pts)
+        following = self.seen[place] if place < len(self.seen) else None
+        low = bisect_left(self.latest, self._time(pts))
+        if following is None:
+            high = len(self.latest)
+            final = self.ended
+        else:
+            high = bisect_left(self.latest, self._time(following))
+            final = self.ended or (self.newest is not None and self.newest >= following)
+        open_targets = [k for k in range(low, high) if not self.claimed[k]]
+        if not open_targets:
+            return final or low == high or pts in self.claims
+        if not final:
+            return False
+        self._claim(pts, open_targets)
+        return True
+
+    def _claim_near(self, pts: int) -> None:
+        if self.snap <= 0:
+            return
+        near = []
+        for k in range(self.unclaimed, len(self.latest)):
+            if abs(self._time(pts) - self.latest[k]) > self.snap:
+                break
+            near.append(k)
+        if near:
+            self._claim(pts, near)
+
+    def _claim(self, pts: int, targets: list[int]) -> None:
+        self.claims.setdefault(pts, []).extend(targets)
+        for k in targets:
+            self.claimed[k] = 1
+        while self.unclaimed < len(self.latest) and self.claimed[self.unclaimed]:
+            self.unclaimed += 1
+
+    def _settle(self, final: bool = False) -> Iterator[Shown]:
+        """Gives out the decoded frames that targets fall on and lets go of the others."""
+        while self.out:
+            frame = self.out[0]
+            pts = frame.pts
+            assert pts is not None
+            if not final and not self._decide(pts):
+                return
+            self.out.popleft()
+            for k in self.claims.pop(pts, ()):
+                if k != self.given:
+                    raise _Distrust
+                self.given += 1
+                yield k, self._time(pts), frame
+        if final and self.given < self.unclaimed:
+            raise _Distrust
+
+    def _landing(self) -> tuple[int, int] | None:
+        """(stamp to jump to, the latest keyframe that will do), or None to read on."""
+        if self.unclaimed == self.considered or self.newest is None or self.origin is None:
+            return None
+        self.considered = self.unclaimed
+        target = self.origin + int(self.latest[self.unclaimed] / self.tick)
+        reach = int(self.snap / self.tick)
+        entries = self.film.stream.index_entries
+        after = entries.search_timestamp(target - self.lead, backward=False)
+        before = entries.search_timestamp(target - self.lead, backward=True)
+        marks = [entries[i].timestamp for i in (before, after) if i >= 0]
+        near = [m for m in marks if abs(m + self.lead - target) <= reach and m > self.newest]
+        if near:
+            return min(near, key=lambda m: abs(m + self.lead - target)), target + reach
+        if before >= 0 and marks[0] > self.newest:
+            return marks[0], target
+        if self.indexed or self.trials >= MOST_TRIALS:
+            return None
+        if (target - self.newest) * self.tick < TRIAL_S:
+            return None
+        self.trials += 1
+        return target - self.lead, target
+
+    def _land(self, stamp: int, latest: int) -> Generator[av.Packet, None, None]:
+        """Jumps so that the next packet is a keyframe shown at `latest` or before."""
+        left = self.newest
+        for back in BACK_OFF_S:
+            self._begin(None)
+            if not self.film.seek(stamp - int(back / self.tick)):
+                raise _Distrust
+            packets = self.film.packets()
+            for packet in islice(packets, MOST_PACKETS_TO_KEY):
+                if packet.is_keyframe and packet.pts is not None:
+                    break
+            else:
+                continue
+            if packet.pts <= latest:
+                if left is not None and packet.dts is not None and packet.dts > left:
+                    self.trials = 0
+                self.key = packet.pts
+                self._see(packet)
+                return packets
+        raise _Distrust
