@@ -2,7 +2,9 @@
 
 from . import sampling
 from .errors import VideoError
-from .reader import VideoFrames, VideoInfo, frames_of, probe, read
+from .pictures import VideoFrames
+from .reader import VideoInfo, frames_of, probe, read
+from .sample import sample
 from .writer import write
 
 __all__ = [
@@ -12,6 +14,7 @@ __all__ = [
     "frames_of",
     "probe",
     "read",
+    "sample",
     "sampling",
     "write",
 ]

@@ -1,37 +1,24 @@
 """Films to arrays: what a file is, its frames, and its frames at given times."""
 
-import math
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
-import av
 import numpy as np
 
 from .._checks import above, at_least, one_of
-from .errors import VideoError
 from .film import Film
 from .geometry import FITS, pixel_aspect, shown_size
-from .scaler import Scaler, film_orientation
-from .seeking import TOLERANCE_S, frames_at
+from .pictures import (
+    LIMIT,
+    VideoFrames,
+    frames_between,
+    pictures_at,
+    pictures_between,
+    scaler_of,
+)
+from .scaler import film_orientation
 from .source import Source
-
-LIMIT = 2 * 2**30
-CHUNK_BYTES = 8 * 2**20
-
-
-class VideoFrames(NamedTuple):
-    """Frames of a film.
-
-    Attributes:
-        frames: (T, H, W, 3) uint8, RGB.
-        times: (T,) float64, s since the first frame of the film.
-        damage: what is wrong with the film, as far as it was read; None if nothing is.
-    """
-
-    frames: np.ndarray
-    times: np.ndarray
-    damage: str | None
 
 
 @dataclass(frozen=True)
@@ -144,7 +131,7 @@ def read(
         VideoError: the file cannot be read, or the frames are more than `limit` bytes.
         ValueError: an argument is out of its range.
     """
-    _check("read", size, fit, start, end)
+    check_ask("read", size, fit, start, end)
     above("read", "limit", limit, 0, "bytes", "Leave it out for 2 GiB.")
     at_least("read", "snap", snap, 0, "s", "Use 0 for exact frames.")
     if at is not None and not (start is None and end is None):
@@ -153,8 +140,8 @@ def read(
         )
     with Film(source, threads, patience) as film:
         if at is not None:
-            return read_at(film, np.asarray(list(at), float), size, fit, limit, snap)
-        return _read_all(film, size, fit, start, end, limit)
+            return pictures_at(film, np.asarray(list(at), float), size, fit, limit, snap)
+        return pictures_between(film, start, end, size, fit, limit)
 
 
 def frames_of(
@@ -170,7 +157,7 @@ def frames_of(
 
     Arguments and errors as `read`; a damaged film ends where its frames do.
     """
-    _check("frames_of", size, fit, start, end)
+    check_ask("frames_of", size, fit, start, end)
     return _stream(source, size, fit, start, end, threads)
 
 
@@ -186,102 +173,8 @@ def _stream(source, size, fit, start, end, threads) -> Iterator[tuple[float, np.
             raise film.none_came()
 
 
-def frames_between(
-    film: Film, start: float | None, end: float | None
-) -> Iterator[tuple[float, av.VideoFrame]]:
-    """(time in s, frame) for the frames of a film just opened with time in [start, end)."""
-    frames = film.frames()
-    for time, frame in frames:
-        if end is not None and time >= end - TOLERANCE_S:
-            return
-        if start is None or time >= start - TOLERANCE_S:
-            yield time, frame
-
-
-def scaler_of(film: Film, first: av.VideoFrame, size: tuple[int, int] | None, fit: str) -> Scaler:
-    """A scaler for a film, of which `first` is a frame."""
-    return Scaler(film.name, first, film.stream.sample_aspect_ratio, size, fit)
-
-
-def read_at(
-    film: Film,
-    times: np.ndarray,
-    size: tuple[int, int] | None,
-    fit: str,
-    limit: int,
-    snap: float,
-) -> VideoFrames:
-    """The body of `read` for given times, on a film just opened."""
-    if times.ndim != 1 or not np.isfinite(times).all():
-        raise ValueError(
-            "read: at must be a flat list of finite times in s, got "
-            f"{times.tolist()!r:.80}. Leave out what is no time."
-        )
-    wanted, places = np.unique(np.maximum(times, 0.0), return_inverse=True)
-    scaler: Scaler | None = None
-    kept: list[np.ndarray] = []
-    kept_times: list[float] = []
-    which: list[int] = []
-    for _, time, frame in frames_at(film, wanted.tolist() or [0.0], snap):
-        if scaler is None:
-            scaler = scaler_of(film, frame, size, fit)
-            _within(film, len(times), scaler, limit)
-        if not which or time != kept_times[-1]:
-            picture = np.empty((*scaler.size, 3), np.uint8)
-            scaler.into(frame, picture)
-            kept.append(picture)
-            kept_times.append(time)
-        which.append(len(kept) - 1)
-    if scaler is None:
-        raise film.none_came()
-    got = places < len(which)
-    order = np.asarray(which)[places[got]] if len(times) else np.zeros(0, int)
-    frames = np.empty((len(order), *scaler.size, 3), np.uint8)
-    for row, source in enumerate(order):
-        frames[row] = kept[source]
-    return VideoFrames(frames, np.asarray(kept_times)[order], film.damage)
-
-
-def _read_all(film: Film, size, fit: str, start, end, limit: int) -> VideoFrames:
-    scaler: Scaler | None = None
-    chunks: list[np.ndarray] = []
-    times: list[float] = []
-    per_chunk = 1
-    for time, frame in frames_between(film, start, end):
-        if scaler is None:
-            scaler = scaler_of(film, frame, size, fit)
-            per_chunk = max(1, CHUNK_BYTES // (math.prod(scaler.size) * 3))
-        row = len(times) % per_chunk
-        if row == 0:
-            _within(film, len(times) + 1, scaler, limit)
-            chunks.append(np.empty((per_chunk, *scaler.size, 3), np.uint8))
-        scaler.into(frame, chunks[-1][row])
-        times.append(time)
-    if not film.shown:
-        raise film.none_came()
-    if scaler is None:
-        return VideoFrames(np.zeros((0, *(size or (0, 0)), 3), np.uint8), np.zeros(0), film.damage)
-    _within(film, len(times), scaler, limit)
-    frames = np.empty((len(times), *scaler.size, 3), np.uint8)
-    for place in range(0, len(times), per_chunk):
-        part = frames[place : place + per_chunk]
-        part[...] = chunks.pop(0)[: len(part)]
-    return VideoFrames(frames, np.asarray(times), film.damage)
-
-
-def _within(film: Film, count: int, scaler: Scaler, limit: int) -> None:
-    needed = count * math.prod(scaler.size) * 3
-    if needed > limit:
-        raise VideoError(
-            film.name,
-            "over the limit",
-            f"{count} frames of {scaler.size[0]} by {scaler.size[1]} or more take {needed} bytes "
-            f"and the limit is {limit}",
-            "Pass a smaller size, times (at=...), start and end, or limit=... in bytes.",
-        )
-
-
-def _check(owner: str, size, fit: str, start: float | None, end: float | None) -> None:
+def check_ask(owner: str, size, fit: str, start: float | None, end: float | None) -> None:
+    """Checks the arguments that all reading functions share."""
     one_of(owner, "fit", fit, FITS)
     if size is not None and (len(size) != 2 or any(int(n) != n or n < 1 for n in size)):
         raise ValueError(

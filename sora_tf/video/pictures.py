@@ -1,0 +1,159 @@
+"""Decoded frames gathered into arrays, in memory bounded by what was asked for."""
+
+import math
+from collections.abc import Container, Iterator
+from typing import NamedTuple
+
+import av
+import numpy as np
+
+from .errors import VideoError
+from .film import Film
+from .scaler import Scaler
+from .seeking import TOLERANCE_S, frames_at
+
+LIMIT = 2 * 2**30
+CHUNK_BYTES = 8 * 2**20
+
+
+class VideoFrames(NamedTuple):
+    """Frames of a film.
+
+    Attributes:
+        frames: (T, H, W, 3) uint8, RGB.
+        times: (T,) float64, s since the first frame of the film.
+        damage: what is wrong with the film, as far as it was read; None if nothing is.
+    """
+
+    frames: np.ndarray
+    times: np.ndarray
+    damage: str | None
+
+
+def frames_between(
+    film: Film, start: float | None, end: float | None
+) -> Iterator[tuple[float, av.VideoFrame]]:
+    """(time in s, frame) for the frames of a film just opened with time in [start, end)."""
+    frames = film.frames()
+    for time, frame in frames:
+        if end is not None and time >= end - TOLERANCE_S:
+            return
+        if start is None or time >= start - TOLERANCE_S:
+            yield time, frame
+
+
+def scaler_of(film: Film, first: av.VideoFrame, size: tuple[int, int] | None, fit: str) -> Scaler:
+    """A scaler for a film, of which `first` is a frame."""
+    return Scaler(film.name, first, film.stream.sample_aspect_ratio, size, fit)
+
+
+def pictures_at(
+    film: Film,
+    times: np.ndarray,
+    size: tuple[int, int] | None,
+    fit: str,
+    limit: int,
+    snap: float,
+) -> VideoFrames:
+    """The frames on screen at `times` (N,) in s, in that order, on a film just opened."""
+    if times.ndim != 1 or not np.isfinite(times).all():
+        raise ValueError(
+            "at must be a flat list of finite times in s, got "
+            f"{times.tolist()!r:.80}. Leave out what is no time."
+        )
+    wanted, places = np.unique(np.maximum(times, 0.0), return_inverse=True)
+    scaler: Scaler | None = None
+    kept: list[np.ndarray] = []
+    kept_times: list[float] = []
+    which: list[int] = []
+    for _, time, frame in frames_at(film, wanted.tolist() or [0.0], snap):
+        if scaler is None:
+            scaler = scaler_of(film, frame, size, fit)
+            _within(film, len(times), scaler, limit)
+        if not which or time != kept_times[-1]:
+            picture = np.empty((*scaler.size, 3), np.uint8)
+            scaler.into(frame, picture)
+            kept.append(picture)
+            kept_times.append(time)
+        which.append(len(kept) - 1)
+    if scaler is None:
+        raise film.none_came()
+    got = places < len(which)
+    order = np.asarray(which)[places[got]] if len(times) else np.zeros(0, int)
+    frames = np.empty((len(order), *scaler.size, 3), np.uint8)
+    for row, source in enumerate(order):
+        frames[row] = kept[source]
+    return VideoFrames(frames, np.asarray(kept_times)[order], film.damage)
+
+
+def pictures_between(
+    film: Film,
+    start: float | None,
+    end: float | None,
+    size: tuple[int, int] | None,
+    fit: str,
+    limit: int,
+) -> VideoFrames:
+    """All frames of a film just opened with time in [start, end); there may be none."""
+    found = _gather(film, frames_between(film, start, end), size, fit, limit)
+    if not film.shown:
+        raise film.none_came()
+    return found
+
+
+def pictures_by_place(
+    film: Film,
+    places: Container[int],
+    start: float | None,
+    end: float | None,
+    size: tuple[int, int] | None,
+    fit: str,
+    limit: int,
+) -> VideoFrames:
+    """Those frames of `pictures_between` whose place among them, from 0, is in `places`."""
+    frames = frames_between(film, start, end)
+    chosen = (shown for place, shown in enumerate(frames) if place in places)
+    return _gather(film, chosen, size, fit, limit)
+
+
+def _gather(
+    film: Film,
+    shown: Iterator[tuple[float, av.VideoFrame]],
+    size: tuple[int, int] | None,
+    fit: str,
+    limit: int,
+) -> VideoFrames:
+    scaler: Scaler | None = None
+    chunks: list[np.ndarray] = []  # a header's frame count is no ground to allocate on
+    times: list[float] = []
+    per_chunk = 1
+    for time, frame in shown:
+        if scaler is None:
+            scaler = scaler_of(film, frame, size, fit)
+            per_chunk = max(1, CHUNK_BYTES // (math.prod(scaler.size) * 3))
+        row = len(times) % per_chunk
+        if row == 0:
+            _within(film, len(times) + 1, scaler, limit)
+            chunks.append(np.empty((per_chunk, *scaler.size, 3), np.uint8))
+        scaler.into(frame, chunks[-1][row])
+        times.append(time)
+    if scaler is None:
+        return VideoFrames(np.zeros((0, *(size or (0, 0)), 3), np.uint8), np.zeros(0), film.damage)
+    _within(film, len(times), scaler, limit)
+    frames = np.empty((len(times), *scaler.size, 3), np.uint8)
+    for place in range(0, len(times), per_chunk):
+        part = frames[place : place + per_chunk]
+        part[...] = chunks.pop(0)[: len(part)]
+    return VideoFrames(frames, np.asarray(times), film.damage)
+
+
+def _within(film: Film, count: int, scaler: Scaler, limit: int) -> None:
+    needed = count * math.prod(scaler.size) * 3
+    if needed > limit:
+        raise VideoError(
+            film.name,
+            "over the limit",
+            f"{count} frames of {scaler.size[0]} by {scaler.size[1]} or more take {needed} bytes "
+            f"and the limit is {limit}",
+            "Pass a smaller size, times (at=...), start and end, or limit=... in bytes.",
+        )
