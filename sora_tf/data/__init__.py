@@ -1,1 +1,36 @@
+"""From folders and tables of clips to batches: index, split, cache, augmentation, cleaning."""
 
+from sora_tf.data.augment import AUGMENTS, Augment, mixup
+from sora_tf.data.cache import ClipCache, clip_key
+from sora_tf.data.clean import CleanReport, Finding, inspect_clips
+from sora_tf.data.clip import collate, decode, load_clip
+from sora_tf.data.dataset import clip_dataset
+from sora_tf.data.digits import make_digits, write_digits
+from sora_tf.data.index import Clip, is_url, labels_of, read_index, write_index
+from sora_tf.data.problems import Problems
+from sora_tf.data.splits import folds, split
+
+__all__ = [
+    "AUGMENTS",
+    "Augment",
+    "CleanReport",
+    "Clip",
+    "ClipCache",
+    "Finding",
+    "Problems",
+    "clip_dataset",
+    "clip_key",
+    "collate",
+    "decode",
+    "folds",
+    "inspect_clips",
+    "is_url",
+    "labels_of",
+    "load_clip",
+    "make_digits",
+    "mixup",
+    "read_index",
+    "split",
+    "write_digits",
+    "write_index",
+]
