@@ -102,13 +102,11 @@ class Film:
     def frames(self) -> Iterator[tuple[float, av.VideoFrame]]:
         """(time in s, frame) from here on in the order shown: the one decode loop."""
         for packet in self.packets():
-            for frame in self.decode(packet):
-                yield self.clock.place(frame.pts, frame.dts), frame
+            yield from self._timed(self.decode(packet))
             if self.bad_packets >= MOST_BAD_PACKETS:
                 break
         if not self.expired:
-            for frame in self.decode(None):
-                yield self.clock.place(frame.pts, frame.dts), frame
+            yield from self._timed(self.decode(None))
 
     def seek(self, pts: int) -> bool:
         """Jumps to a keyframe at or before `pts` as the container sees it; False if it cannot."""
@@ -135,6 +133,12 @@ class Film:
             detail = f"no frame within {self.patience} s"
             return VideoError(self.name, "over the limit", detail, "Give it more patience.")
         return VideoError(self.name, "no frames", self.damage or "nothing can be decoded")
+
+    def _timed(self, frames: list[av.VideoFrame]) -> Iterator[tuple[float, av.VideoFrame]]:
+        for frame in frames:
+            if frame.is_corrupt:
+                self.note(f"damaged at frame {self.shown}: a part of the picture is missing")
+            yield self.clock.place(frame.pts, frame.dts), frame
 
     @property
     def duration(self) -> float | None:

@@ -14,6 +14,7 @@ Shown = tuple[int, float, av.VideoFrame]
 TOLERANCE_S = 1e-5  # a time this little before a frame's own still means that frame
 TRIAL_S = 3.0  # without an index a jump is tried only for targets this far ahead
 MOST_TRIALS = 3
+REORDER = 16  # frames: the most that any codec shows out of their coded order
 BACK_OFF_S = (0.0, 1.0, 4.0, 16.0)
 MOST_PACKETS_TO_KEY = 2000
 # Containers whose packets carry true presentation times.
@@ -85,42 +86,37 @@ class _Hopper:
         self.considered = -1  # the last target for which a jump was weighed
         self.trials = 0
         self.indexed = bool(INDEXED & set(film.container.format.name.split(",")))
+        self.handed: list[Shown] = []
+        self.slack = int(REORDER * film.clock.step / film.clock.tick)
         self.lead = 0  # ticks from a keyframe's decoding to its showing, the most so far
         self.origin: int | None = None
         self.tick = film.clock.tick
         self.droppable = film.stream.codec_context.name in DROPPABLE
+        self.ended = False
         self._begin(None)
 
     def run(self) -> Iterator[Shown]:
         packets = self.film.packets()
-        while True:
-            packet = next(packets, None)
-            if packet is None:
-                break
-            self._see(packet)
-            self._pump()
-            yield from self._settle()
-            if self.origin is None:
-                continue
-            if self.unclaimed == len(self.latest):
-                self._drain()
-                yield from self._settle(final=True)
-                return
+        while self.origin is None or self.unclaimed < len(self.latest):
             landing = self._landing()
             if landing is not None:
                 self._drain()
-                yield from self._settle(final=True)
                 packets.close()
                 packets = self._land(*landing)
-                self._pump()
-        if self.film.expired:
-            return
-        self.ended = True
-        self._pump()
-        self._drain()
-        yield from self._settle(final=True)
-        if self.given < len(self.latest):
-            raise _Distrust
+            elif not self._skip() and not self._step():
+                packet = next(packets, None)
+                if packet is not None:
+                    self._see(packet)
+                elif self.film.expired:
+                    break
+                elif self.ended:
+                    raise _Distrust
+                else:
+                    self.ended = True
+            yield from self._ready()
+        if not self.film.expired:
+            self._drain()
+        yield from self._ready()
 
     def _begin(self, key: int | None) -> None:
         """Forgets the stretch read so far; the next one starts at keyframe `key`."""
@@ -148,24 +144,39 @@ class _Hopper:
             insort(self.seen, packet.pts)
         self.queue.append(packet)
 
-    def _pump(self) -> None:
-        """Decodes the packets at the head of the queue whose use is known."""
-        context = self.film.stream.codec_context
-        while self.queue:
-            packet = self.queue[0]
-            assert packet.pts is not None
-            if self.origin is None:
-                self._feed(self.queue.popleft())
-                continue
+    def _step(self) -> bool:
+        """Decodes the packet at the head of the queue, if its use is known."""
+        if not self.queue:
+            return False
+        packet = self.queue[0]
+        pts = packet.pts
+        assert pts is not None
+        if self.origin is not None:
             if packet.is_keyframe:
-                self._claim_near(packet.pts)
-            known = packet.is_discard or self._decide(packet.pts)
-            if not known:
-                return
+                self._claim_near(pts)
+            if not packet.is_discard and not self._decide(pts):
+                return False
             if self.droppable:
-                used = packet.pts in self.claims or packet.is_keyframe
-                context.skip_frame = "DEFAULT" if used else "NONREF"
-            self._feed(self.queue.popleft())
+                used = pts in self.claims or packet.is_keyframe
+                self.film.stream.codec_context.skip_frame = "DEFAULT" if used else "NONREF"
+        self._feed(self.queue.popleft())
+        return True
+
+    def _skip(self) -> bool:
+        """Drops what is queued before a keyframe that the next target lies behind."""
+        if self.origin is None or len(self.queue) < 2:
+            return False
+        for place in range(len(self.queue) - 1, 0, -1):
+            packet = self.queue[place]
+            assert packet.pts is not None
+            if packet.is_keyframe and self._time(packet.pts) <= self.latest[self.unclaimed]:
+                self._drain()
+                self.film.stream.codec_context.flush_buffers()
+                for _ in range(place):
+                    self.queue.popleft()
+                self.key, self.last = packet.pts, None
+                return True
+        return False
 
     def _feed(self, packet: av.Packet | None) -> None:
         for frame in self.film.decode(packet):
@@ -181,14 +192,24 @@ class _Hopper:
                 if frame.pts != self.key or not frame.key_frame or frame.pict_type != 1:
                     raise _Distrust
                 self.key = None
+            if frame.is_corrupt:
+                raise _Distrust
             self.out.append(frame)
         if self.film.bad_packets:
             raise _Distrust
 
     def _drain(self) -> None:
+        """Brings out what the decoder holds; every frame claimed so far must be among it."""
         if self.droppable:
             self.film.stream.codec_context.skip_frame = "DEFAULT"
         self._feed(None)
+        self.key = None
+        for frame in self.out:
+            assert frame.pts is not None
+            self._hand_out(frame.pts, frame)
+        self.out.clear()
+        if self.claims:
+            raise _Distrust
 
     def _decide(self, pts: int) -> bool:
         """Claims the targets that fall on the packet shown at `pts`; False if not known yet."""
@@ -200,7 +221,7 @@ class _Hopper:
             final = self.ended
         else:
             high = bisect_left(self.latest, self._time(following))
-            final = self.ended or (self.newest is not None and self.newest >= following)
+            final = self.ended or (self.newest is not None and self.newest - self.slack > following)
         open_targets = [k for k in range(low, high) if not self.claimed[k]]
         if not open_targets:
             return final or low == high or pts in self.claims
@@ -227,26 +248,27 @@ class _Hopper:
         while self.unclaimed < len(self.latest) and self.claimed[self.unclaimed]:
             self.unclaimed += 1
 
-    def _settle(self, final: bool = False) -> Iterator[Shown]:
-        """Gives out the decoded frames that targets fall on and lets go of the others."""
-        while self.out:
-            frame = self.out[0]
-            pts = frame.pts
+    def _ready(self) -> Iterator[Shown]:
+        """The frames that may go out: claimed by targets, and no other target can claim them."""
+        while self.out and self.origin is not None:
+            pts = self.out[0].pts
             assert pts is not None
-            if not final and not self._decide(pts):
-                return
-            self.out.popleft()
-            for k in self.claims.pop(pts, ()):
-                if k != self.given:
-                    raise _Distrust
-                self.given += 1
-                yield k, self._time(pts), frame
-        if final and self.given < self.unclaimed:
-            raise _Distrust
+            if not self._decide(pts):
+                break
+            self._hand_out(pts, self.out.popleft())
+        yield from self.handed
+        self.handed = []
+
+    def _hand_out(self, pts: int, frame: av.VideoFrame) -> None:
+        for k in self.claims.pop(pts, ()):
+            if k != self.given:
+                raise _Distrust
+            self.given += 1
+            self.handed.append((k, self._time(pts), frame))
 
     def _landing(self) -> tuple[int, int] | None:
         """(stamp to jump to, the latest keyframe that will do), or None to read on."""
-        if self.unclaimed == self.considered or self.newest is None or self.origin is None:
+        if self.origin is None or self.newest is None or self.unclaimed == self.considered:
             return None
         self.considered = self.unclaimed
         target = self.origin + int(self.latest[self.unclaimed] / self.tick)
