@@ -12,4 +12,35 @@ os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
 
 __version__ = "0.1.0"
 
-# TODO(public names)
+_HOMES = {
+    "config": ("ExtractorConfig", "RelationConfig", "SoraConfig"),
+    "data": (
+        "Augment", "Clip", "clip_dataset", "inspect_clips", "labels_of", "load_clip",
+        "make_digits", "read_index", "split", "write_digits",
+    ),
+    "layers": (
+        "FrameGraph", "FrameMemory", "MaskedMeanPool", "RelationBlock", "SpaceTimeAttentionPool",
+    ),
+    "models": (
+        "Stream", "VideoModel", "build_sora", "build_spatial_feature_extractor",
+        "build_temporal_relation_model", "embedder", "layer_costs", "streaming",
+    ),
+    "tasks": ("Reading", "classify", "embed"),
+    "train": ("Run", "TrainConfig", "evaluate"),  # `train` itself is sora_tf.train.train
+    "video": ("VideoError", "probe", "read", "sample", "write"),
+}  # fmt: skip
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = ["__version__", *sorted(_HOME)]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module 'sora_tf' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"sora_tf.{_HOME[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

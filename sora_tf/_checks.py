@@ -25,9 +25,7 @@ def at_least(owner: str, name: str, value: Number, bound: Number, unit: str, rem
 def between(owner: str, name: str, value: float, low: float, high: float, remedy: str) -> float:
     """Returns `value` if low <= value <= high, else raises ValueError."""
     if not low <= value <= high:
-        raise ValueError(
-            f"{owner}: {name} must be from {low} to {high}, got {value!r}. {remedy}"
-        )
+        raise ValueError(f"{owner}: {name} must be from {low} to {high}, got {value!r}. {remedy}")
     return value
 
 

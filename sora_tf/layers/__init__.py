@@ -1,1 +1,18 @@
+"""Keras layers: memory between frames, the frame graph, pooling."""
 
+from sora_tf.layers.frames import AllFrames, FoldFrames, UnfoldFrames
+from sora_tf.layers.graph import FrameGraph
+from sora_tf.layers.memory import FrameMemory
+from sora_tf.layers.pooling import MaskedMeanPool, SpaceTimeAttentionPool
+from sora_tf.layers.relation import RelationBlock
+
+__all__ = [
+    "AllFrames",
+    "FoldFrames",
+    "FrameGraph",
+    "FrameMemory",
+    "MaskedMeanPool",
+    "RelationBlock",
+    "SpaceTimeAttentionPool",
+    "UnfoldFrames",
+]

@@ -1,1 +1,20 @@
+"""Functional Keras models: extractor, relation model, the whole, and its step by step twin."""
 
+from sora_tf.models.cost import LayerCost, layer_costs
+from sora_tf.models.extractor import build_spatial_feature_extractor
+from sora_tf.models.relation import build_temporal_relation_model
+from sora_tf.models.sora import build_sora, embedder
+from sora_tf.models.streaming import Stream, streaming
+from sora_tf.models.video_model import VideoModel
+
+__all__ = [
+    "LayerCost",
+    "Stream",
+    "VideoModel",
+    "build_sora",
+    "build_spatial_feature_extractor",
+    "build_temporal_relation_model",
+    "embedder",
+    "layer_costs",
+    "streaming",
+]

@@ -1,1 +1,17 @@
+"""Training on real clips, and what a run leaves behind."""
 
+from sora_tf.train.evaluate import evaluate
+from sora_tf.train.fit import TrainConfig, compile_model, train
+from sora_tf.train.metrics import classification_metrics
+from sora_tf.train.run import Run, RunConfig, RunError
+
+__all__ = [
+    "Run",
+    "RunConfig",
+    "RunError",
+    "TrainConfig",
+    "classification_metrics",
+    "compile_model",
+    "evaluate",
+    "train",
+]

@@ -1,0 +1,211 @@
+"""What a model is, as plain data: frozen dataclasses that go to JSON and back, and the presets."""
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sora_tf import _checks
+
+BLOCKS = ("conv", "separable")
+POOLINGS = ("mean", "attention")
+
+
+@dataclass(frozen=True)
+class ExtractorConfig:
+    """The spatio-temporal feature extractor: a CNN on every frame with memory of the last one.
+
+    Args:
+        block: "conv" (convolution, ReLU, max pool: the paper's case) or "separable" (inverted
+            residuals with ReLU6, which quantise well).
+        channels: output channels of each stage; every stage halves height and width.
+        depths: blocks in each stage; for "conv" all 1.
+        expansion: width of a separable block's inside, as a multiple of its input channels.
+        memory: share of a convolution's input channels that comes from the previous frame,
+            from 0 (no memory) to 0.5.
+        features: length D of the vector per frame.
+        dropout: share of the frame vector dropped in training.
+    """
+
+    block: str = "separable"
+    channels: tuple[int, ...] = (16, 24, 40, 80, 128)
+    depths: tuple[int, ...] = (1, 2, 3, 3, 2)
+    expansion: int = 4
+    memory: float = 0.25
+    features: int = 192
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks every value, so that a bad config fails where it is written."""
+        owner = "ExtractorConfig"
+        _checks.one_of(owner, "block", self.block, BLOCKS)
+        _checks.between(owner, "memory", self.memory, 0.0, 0.5, "0.25 is a good start.")
+        _checks.between(owner, "dropout", self.dropout, 0.0, 0.9, "0 turns it off.")
+        _checks.at_least(owner, "features", self.features, 1, "channels", "64 is the paper's.")
+        _checks.at_least(owner, "expansion", self.expansion, 1, "", "4 is usual.")
+        if not self.channels or len(self.channels) != len(self.depths):
+            raise ValueError(
+                f"{owner}: channels and depths must name the same stages, got "
+                f"{self.channels} and {self.depths}. Give one depth for each stage."
+            )
+        if min(self.channels) < 1 or min(self.depths) < 1:
+            raise ValueError(
+                f"{owner}: channels and depths must be 1 or more, got {self.channels} and "
+                f"{self.depths}. Leave a stage out instead of making it empty."
+            )
+
+
+@dataclass(frozen=True)
+class RelationConfig:
+    """The spatio-temporal relation model: rounds of message passing on the frame graph.
+
+    Args:
+        alpha: weight of an edge: "uniform", "gcn", "learned", "attention" or "similarity".
+        edges: which frames are joined: "full", "window", "causal", "dilated" or "segments".
+        window: reach of window, causal and dilated edges, in frames (dilated: in steps).
+        dilation: step of dilated edges, in frames.
+        segment: frames in a segment.
+        heads: attention heads.
+        neighbours: neighbours kept by "similarity".
+        units: length of the vectors the blocks make.
+        blocks: rounds of message passing.
+        residual: normalise before each round and add its input after it, which deep stacks
+            need; False is the bare formula.
+        recurrent: replace message passing by an LSTM over the frames.
+        dropout: share of each round's output dropped in training.
+    """
+
+    alpha: str = "attention"
+    edges: str = "causal"
+    window: int = 8
+    dilation: int = 2
+    segment: int = 16
+    heads: int = 4
+    neighbours: int = 8
+    units: int = 192
+    blocks: int = 2
+    residual: bool = True
+    recurrent: bool = False
+    dropout: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks what RelationBlock does not check itself."""
+        owner = "RelationConfig"
+        _checks.at_least(owner, "blocks", self.blocks, 1, "round", "Use relation=None for none.")
+        _checks.at_least(owner, "units", self.units, 1, "channel", "64 is the paper's.")
+        _checks.between(owner, "dropout", self.dropout, 0.0, 0.9, "0 turns it off.")
+
+
+@dataclass(frozen=True)
+class SoraConfig:
+    """A whole model: what it is fed, its extractor, its relation model and its pooling.
+
+    Args:
+        frames: frames T taken from a clip.
+        size: height and width of a frame, in pixels.
+        extractor: the CNN.
+        relation: the frame graph; None leaves it out.
+        pooling: how frame vectors become the global vector: "mean", or "attention" over the
+            regions of all frames.
+        dropout: share of the global vector dropped in training, before the classifier.
+    """
+
+    frames: int = 16
+    size: tuple[int, int] = (112, 112)
+    extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
+    relation: RelationConfig | None = field(default_factory=RelationConfig)
+    pooling: str = "mean"
+    dropout: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Checks that a frame survives the extractor's halvings."""
+        owner = "SoraConfig"
+        _checks.at_least(owner, "frames", self.frames, 1, "frame", "16 is usual.")
+        _checks.one_of(owner, "pooling", self.pooling, POOLINGS)
+        _checks.between(owner, "dropout", self.dropout, 0.0, 0.9, "0 turns it off.")
+        smallest = smallest_side(self.extractor)
+        if len(self.size) != 2 or min(self.size) < smallest:
+            raise ValueError(
+                f"{owner}: size must be a height and a width of at least {smallest} pixels for "
+                f"{len(self.extractor.channels)} stages, got {self.size}. Enlarge it or drop a stage."
+            )
+
+    def to_json(self) -> str:
+        """The config as indented JSON text."""
+        return json.dumps(dataclasses.asdict(self), indent=2)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "SoraConfig":
+        """The config from `dataclasses.asdict` or parsed JSON.
+
+        Raises:
+            ValueError: a name is unknown or a value is out of range.
+        """
+        values = dict(values)
+        try:
+            extractor = dict(values.pop("extractor", {}))
+            for name in ("channels", "depths"):
+                if name in extractor:
+                    extractor[name] = tuple(extractor[name])
+            relation = values.pop("relation", {})
+            if "size" in values:
+                values["size"] = tuple(values["size"])
+            return cls(
+                extractor=ExtractorConfig(**extractor),
+                relation=None if relation is None else RelationConfig(**relation),
+                **values,
+            )
+        except TypeError as error:
+            raise ValueError(
+                f"SoraConfig: the config has a name or type this version does not know: {error}. "
+                "Compare it with `SoraConfig().to_json()`."
+            ) from None
+
+    @classmethod
+    def from_json(cls, text: str) -> "SoraConfig":
+        """The config from JSON text; raises ValueError where it does not fit."""
+        return cls.from_dict(json.loads(text))
+
+
+def smallest_side(extractor: ExtractorConfig) -> int:
+    """The smallest height or width, in pixels, that leaves one value after all stages."""
+    side = 1
+    if extractor.block == "separable":
+        return side  # strided convolutions pad, so that any size leaves something
+    for _ in extractor.channels:
+        side = 2 * side + 2  # a 3x3 convolution without padding, then a pool of 2
+    return side
+
+
+def micro() -> SoraConfig:
+    """The paper's case: two 3x3 convolutions, every edge weighs 1, a 64-d mean vector."""
+    return SoraConfig(
+        frames=8,
+        size=(28, 28),
+        extractor=ExtractorConfig(
+            block="conv", channels=(32, 64), depths=(1, 1), memory=0.5, features=64
+        ),
+        relation=RelationConfig(alpha="uniform", edges="full", units=64, blocks=1, residual=False),
+        pooling="mean",
+        dropout=0.0,
+    )
+
+
+def small() -> SoraConfig:
+    """About 1 M parameters, trained from scratch, causal so that it streams, quantises well."""
+    return SoraConfig()
+
+
+PRESETS = {"micro": micro, "small": small}
+
+
+def resolve(config: SoraConfig | str) -> SoraConfig:
+    """A config as it is, or the preset of that name.
+
+    Raises:
+        ValueError: there is no such preset.
+    """
+    if isinstance(config, SoraConfig):
+        return config
+    _checks.one_of("sora_tf", "preset", config, PRESETS)
+    return PRESETS[config]()

@@ -1,0 +1,135 @@
+"""Vectors for videos: a global vector a window and a vector a frame, in a Parquet table.
+
+Finished files are kept in parts beside the table until all is done, so that a killed run goes on
+where it stopped.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pyarrow
+import pyarrow.parquet
+
+from sora_tf._files import replacing
+from sora_tf._keras import keras
+from sora_tf.models.sora import FRAME_VECTORS, GLOBAL_VECTOR, embedder
+from sora_tf.tasks.windows import Reading, batch_of, read_windows
+from sora_tf.video import VideoError
+
+SCHEMA = pyarrow.schema(
+    [
+        ("path", pyarrow.string()),
+        ("start", pyarrow.float64()),
+        ("end", pyarrow.float64()),
+        (GLOBAL_VECTOR, pyarrow.list_(pyarrow.float32())),
+        ("frame_times", pyarrow.list_(pyarrow.float64())),
+        (FRAME_VECTORS, pyarrow.list_(pyarrow.list_(pyarrow.float32()))),
+        ("damage", pyarrow.string()),
+    ]
+)
+EACH = 64  # files in a part
+
+
+def embed(model: keras.Model, paths: Sequence[str], reading: Reading) -> Iterator[dict[str, Any]]:
+    """Embeds files, as they are done.
+
+    Args:
+        model: from `build_sora`.
+        paths: files or URLs.
+        reading: how to read them.
+
+    Yields:
+        {"path", "rows": a row a window as in `SCHEMA`, "error": None or what was wrong}.
+    """
+    vectors = embedder(model)
+    rows: list[dict[str, Any]] = []
+    error = None
+    for path, item, last in read_windows(paths, reading):
+        if isinstance(item, VideoError):
+            error = error or str(item)
+        else:
+            output = vectors.predict_on_batch(batch_of(item))
+            real = item.mask
+            rows.append(
+                {
+                    "path": path,
+                    "start": item.start,
+                    "end": float(item.times[real][-1]) if item.end is None else item.end,
+                    GLOBAL_VECTOR: output[GLOBAL_VECTOR][0],
+                    "frame_times": item.times[real],
+                    FRAME_VECTORS: list(output[FRAME_VECTORS][0][real]),
+                    "damage": item.damage,
+                }
+            )
+        if last:
+            yield {"path": path, "rows": rows, "error": error}
+            rows, error = [], None
+
+
+def embed_to_table(
+    model: keras.Model,
+    paths: Sequence[str],
+    reading: Reading,
+    out: str | os.PathLike[str],
+    key: str,
+) -> Iterator[dict[str, Any]]:
+    """Embeds files into a Parquet table of `SCHEMA`, and goes on where a killed run stopped.
+
+    Args:
+        model: from `build_sora`.
+        paths: files or URLs.
+        reading: how to read them.
+        out: the table; written when all files are done.
+        key: what the vectors depend on (the model's file, say); parts of another key are redone.
+
+    Yields:
+        {"path", "windows": rows written, "error"} for every file, the ones done before included.
+    """
+    target = Path(out)
+    parts = _parts_folder(target, reading, key)
+    done = [item for part in sorted(parts.glob("*.json")) for item in json.loads(part.read_text())]
+    yield from done
+    finished = {item["path"] for item in done}
+    rows: list[dict[str, Any]] = []
+    items: list[dict[str, Any]] = []
+    for result in embed(model, [path for path in paths if path not in finished], reading):
+        rows += result["rows"]
+        items.append(
+            {"path": result["path"], "windows": len(result["rows"]), "error": result["error"]}
+        )
+        if len(items) == EACH:
+            _write_part(parts, rows, items)
+            rows, items = [], []
+        yield {"path": result["path"], "windows": len(result["rows"]), "error": result["error"]}
+    if items:
+        _write_part(parts, rows, items)
+    with replacing(target) as beside, pyarrow.parquet.ParquetWriter(beside, SCHEMA) as writer:
+        for part in sorted(parts.glob("*.json")):
+            writer.write_table(pyarrow.parquet.read_table(part.with_suffix(".parquet")))
+    shutil.rmtree(parts)
+
+
+def _parts_folder(target: Path, reading: Reading, key: str) -> Path:
+    """The folder of finished parts; parts made in another way are removed."""
+    mark = hashlib.sha256(f"{key} {reading}".encode()).hexdigest()[:16]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for other in target.parent.glob(f".{target.name}.parts-*"):
+        if not other.name.endswith(mark):
+            shutil.rmtree(other, ignore_errors=True)
+    parts = target.parent / f".{target.name}.parts-{mark}"
+    parts.mkdir(exist_ok=True)
+    return parts
+
+
+def _write_part(parts: Path, rows: list[dict[str, Any]], items: list[dict[str, Any]]) -> None:
+    """The rows first: the list of files is what says that the part is whole."""
+    name = f"{len(list(parts.glob('*.json'))):06d}"
+    with replacing(parts / f"{name}.parquet") as beside:
+        pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows, SCHEMA), beside)
+    with replacing(parts / f"{name}.json") as beside:
+        beside.write_text(json.dumps(items))

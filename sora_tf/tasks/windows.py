@@ -1,0 +1,134 @@
+"""Files as model input: each file cut into windows of time, read ahead while the model works."""
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from sora_tf import _checks
+from sora_tf.data import collate, decode, pad
+from sora_tf.video import VideoError, probe, sampling
+
+AHEAD = 4  # windows read ahead of the model
+PATIENCE = 8.0  # s of decoding after which a window makes do with the frames it has
+
+
+@dataclass(frozen=True)
+class Window:
+    """A stretch of a file, ready for the model.
+
+    Args:
+        path: the file.
+        start: where it begins, s.
+        end: where it ends, s; None is the file's end.
+        frames: (T, H, W, 3) uint8, padded to the model's T.
+        mask: (T,) bool, True where a frame is real.
+        times: (T,) s since the start of the file.
+        damage: what was wrong with the file, or None.
+    """
+
+    path: str
+    start: float
+    end: float | None
+    frames: np.ndarray
+    mask: np.ndarray
+    times: np.ndarray
+    damage: str | None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How files are read for a model.
+
+    Args:
+        frames: frames T of a window.
+        size: height and width, pixels.
+        fit: "stretch", "cover" or "contain".
+        seconds: length of a window, s; None makes one window of every file.
+        step: from one window to the next, s; None is `seconds`.
+    """
+
+    frames: int
+    size: tuple[int, int]
+    fit: str = "stretch"
+    seconds: float | None = None
+    step: float | None = None
+
+    def __post_init__(self) -> None:
+        """Checks the times."""
+        for name, value in (("seconds", self.seconds), ("step", self.step)):
+            if value is not None:
+                _checks.above("Reading", name, value, 0.0, "s", "Leave it out for whole files.")
+
+
+def stretches(path: str, reading: Reading) -> list[tuple[float, float | None]]:
+    """The windows of a file, (start, end) in s; the whole file where its length is not known.
+
+    Raises:
+        VideoError: the file does not open.
+    """
+    if reading.seconds is None:
+        return [(0.0, None)]
+    duration = probe(path).duration
+    # A file hardly longer than a window is one window: half of one would say little.
+    if not duration or duration <= 1.5 * reading.seconds:
+        return [(0.0, None)]
+    return list(sampling.windows(duration, reading.seconds, reading.step or reading.seconds))
+
+
+def read_windows(
+    paths: Sequence[str], reading: Reading
+) -> Iterator[tuple[str, Window | VideoError, bool]]:
+    """Reads the windows of files in order, a few ahead of the caller.
+
+    Yields:
+        (path, window or what was wrong, whether it is the file's last), so that a bad file is one
+        item and the rest go on.
+    """
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        waiting: deque[tuple[str, Future[Window] | VideoError, bool]] = deque()
+        for path in paths:
+            try:
+                parts = stretches(path, reading)
+            except VideoError as error:
+                waiting.append((path, error, True))
+                parts = []
+            for number, (start, end) in enumerate(parts, 1):
+                future = pool.submit(_read, path, start, end, reading)
+                waiting.append((path, future, number == len(parts)))
+                while len(waiting) > AHEAD:
+                    yield _take(waiting)
+        while waiting:
+            yield _take(waiting)
+
+
+def batch_of(window: Window) -> dict[str, np.ndarray]:
+    """A batch of one window."""
+    return collate([(window.frames, window.mask)])
+
+
+def _take(waiting):
+    path, item, last = waiting.popleft()
+    if isinstance(item, VideoError):
+        return path, item, last
+    try:
+        return path, item.result(), last
+    except VideoError as error:
+        return path, error, last
+
+
+def _read(path: str, start: float, end: float | None, reading: Reading) -> Window:
+    video = decode(
+        path,
+        reading.frames,
+        reading.size,
+        start=start or None,
+        end=end,
+        fit=reading.fit,
+        patience=PATIENCE,
+    )
+    frames, mask = pad(video.frames, reading.frames)
+    times, _ = pad(video.times, reading.frames)
+    return Window(path, start, end, frames, mask, times, video.damage)

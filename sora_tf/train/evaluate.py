@@ -1,0 +1,92 @@
+"""What a run scores on clips it was not trained on."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sora_tf._files import write_json
+from sora_tf.data import Problems, clip_dataset, read_index
+from sora_tf.train.metrics import classification_metrics
+from sora_tf.train.plots import plot_confusion
+from sora_tf.train.run import Run, RunError, write_csv
+
+
+def evaluate(
+    run: Run,
+    source: str | os.PathLike[str] | None = None,
+    *,
+    part: str = "test",
+    cache: str | os.PathLike[str] | None = None,
+    verbose: int | str = "auto",
+) -> dict[str, Any]:
+    """Scores a run's model and writes metrics.json, predictions.csv and confusion.png into it.
+
+    Args:
+        run: a run with a model.
+        source: other clips, a folder or a table with the run's labels, all of which are used;
+            None takes the run's own split.
+        part: the split to use where `source` is None.
+        cache: folder of decoded clips; None decodes afresh.
+        verbose: as in `model.predict`.
+
+    Returns:
+        What `classification_metrics` gives, with "part" and "skipped" (clips that did not read).
+
+    Raises:
+        RunError: no run, no model, no such clips, labels the run does not know, or no clip reads.
+    """
+    config = run.read_config()
+    clips = read_index(run.path / "split.csv" if source is None else source)
+    if source is None:
+        clips = [clip for clip in clips if clip.split == part]
+        if not clips:
+            raise RunError(
+                f"the run in {run.path} has no clips in the split {part!r}. Name another."
+            )
+    unknown = sorted({clip.label for clip in clips} - set(config.labels))
+    if unknown:
+        raise RunError(
+            f"the run in {run.path} does not know the labels {', '.join(unknown)}, only "
+            f"{', '.join(config.labels)}. Give clips of its classes."
+        )
+    model = run.load_model()
+    problems = Problems()
+    dataset = clip_dataset(
+        clips,
+        config.labels,
+        frames=config.model.frames,
+        size=config.model.size,
+        batch_size=config.training["batch_size"],
+        fit=config.fit,
+        cache=None if cache is None else Path(cache),
+        problems=problems,
+    )
+    truths, outputs = [], []
+    for batch, truth in dataset:
+        outputs.append(model.predict_on_batch(batch))
+        truths.append(truth.numpy())
+    if not outputs:
+        raise RunError(f"not one clip could be read: {next(iter(problems.lines()), 'none given')}")
+    truth, scores = np.concatenate(truths).argmax(axis=1), np.concatenate(outputs)
+    read = [clip for clip in clips if clip.name not in problems.names()]
+    metrics = {
+        "part": part if source is None else os.path.abspath(source),
+        **classification_metrics(truth, scores, config.labels),
+        "skipped": list(problems.lines()),
+    }
+    rows = [
+        {
+            "path": clip.name,
+            "label": clip.label,
+            "predicted": config.labels[int(score.argmax())],
+            **{f"p({label})": f"{p:.6f}" for label, p in zip(config.labels, score, strict=True)},
+        }
+        for clip, score in zip(read, scores, strict=True)
+    ]
+    write_csv(run.path / "predictions.csv", list(rows[0]), rows)
+    title = f"{metrics['accuracy']:.1%} of {metrics['clips']} clips right"
+    plot_confusion(metrics["confusion"], config.labels, run.path / "confusion.png", title)
+    write_json(run.metrics_path, metrics)
+    return metrics

@@ -1,0 +1,206 @@
+"""A run folder: everything a training run leaves, in files people can open.
+
+config.json, labels.txt, split.csv, model.keras, history.csv, metrics.json, predictions.csv,
+curves.png, confusion.png, and checkpoint/ while training is under way.
+"""
+
+import csv
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sora_tf._files import replacing, write_json
+from sora_tf._keras import keras
+from sora_tf.config import SoraConfig
+
+PACKAGES = ("sora_tf", "tensorflow", "tf_keras", "tensorflow_gnn", "av", "numpy", "scikit-learn")
+
+
+class RunError(Exception):
+    """A run folder that cannot be used, said in one line."""
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """What a run was asked to do and with what.
+
+    Args:
+        model: the model.
+        labels: class names, in the order of the scores.
+        fit: how frames are made to fit the model's size: "stretch", "cover" or "contain".
+        clip_seconds: median length of the training clips, s; long files are cut into windows of
+            this length.
+        training: the settings of `TrainConfig`, as a dict.
+        augment: the settings of `Augment`, as a dict.
+        source: the folder or table trained on.
+        versions: package → version.
+    """
+
+    model: SoraConfig
+    labels: tuple[str, ...]
+    fit: str
+    clip_seconds: float
+    training: dict[str, Any]
+    augment: dict[str, Any]
+    source: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+
+def versions() -> dict[str, str]:
+    """The versions a result depends on."""
+    found = {"python": platform.python_version()}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "unknown"
+    return found
+
+
+class Run:
+    """The folder of one training run.
+
+    Args:
+        path: the folder; it need not exist yet.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]):
+        self.path = Path(path)
+
+    @property
+    def model_path(self) -> Path:
+        """The best model so far."""
+        return self.path / "model.keras"
+
+    @property
+    def metrics_path(self) -> Path:
+        """What the finished run scored."""
+        return self.path / "metrics.json"
+
+    @property
+    def exists(self) -> bool:
+        """Whether a run was begun here."""
+        return (self.path / "config.json").is_file()
+
+    @property
+    def finished(self) -> bool:
+        """Whether training came to its end."""
+        return self.metrics_path.is_file()
+
+    def write_config(self, config: RunConfig) -> None:
+        """Begins the run."""
+        (self.path / "checkpoint").mkdir(parents=True, exist_ok=True)
+        with replacing(self.path / "labels.txt") as beside:
+            beside.write_text("".join(f"{label}\n" for label in config.labels), encoding="utf-8")
+        write_json(self.path / "config.json", asdict(config))
+
+    def read_config(self) -> RunConfig:
+        """What the run was asked to do.
+
+        Raises:
+            RunError: there is no run here, or its config does not read.
+        """
+        try:
+            values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+            values["model"] = SoraConfig.from_dict(values["model"])
+            values["labels"] = tuple(values["labels"])
+            return RunConfig(**values)
+        except OSError:
+            raise RunError(
+                f"there is no run in {self.path} (no config.json). Give a folder that "
+                "`sora-tf train` wrote."
+            ) from None
+        except (ValueError, KeyError, TypeError) as error:
+            raise RunError(
+                f"the config of the run in {self.path} does not read: {error}. Train it again."
+            ) from None
+
+    def read_metrics(self) -> dict[str, Any]:
+        """What the finished run scored.
+
+        Raises:
+            RunError: it is not finished.
+        """
+        if not self.finished:
+            raise RunError(
+                f"the run in {self.path} is not finished (no metrics.json). Start `sora-tf train` "
+                "again with the same arguments to go on with it."
+            )
+        metrics: dict[str, Any] = json.loads(self.metrics_path.read_text(encoding="utf-8"))
+        return metrics
+
+    def load_model(self) -> keras.Model:
+        """The best model of the run.
+
+        Raises:
+            RunError: there is none, or it does not load.
+        """
+        if not self.model_path.is_file():
+            raise RunError(
+                f"the run in {self.path} has no model.keras yet. Let `sora-tf train` finish an "
+                "epoch first."
+            )
+        return load_model(self.model_path)
+
+    def checkpoint(self) -> tuple[Path, list[dict[str, float]]] | None:
+        """The model and the history of the last whole epoch, or None before the first."""
+        done = sorted((self.path / "checkpoint").glob("epoch-*[0-9]"))
+        if not done:
+            return None
+        return done[-1] / "model.keras", json.loads((done[-1] / "history.json").read_text())
+
+    def write_checkpoint(self, model: keras.Model, history: Sequence[dict[str, float]]) -> None:
+        """Keeps the state after an epoch, whole or not at all, in place of the one before."""
+        folder = self.path / "checkpoint"
+        for left_over in folder.glob("*.partial"):
+            shutil.rmtree(left_over, ignore_errors=True)
+        name = f"epoch-{len(history):05d}"
+        partial = folder / f"{name}.partial"
+        partial.mkdir(parents=True)
+        model.save(partial / "model.keras")
+        write_json(partial / "history.json", list(history))
+        os.replace(partial, folder / name)
+        for older in folder.glob("epoch-*[0-9]"):
+            if older.name != name:
+                shutil.rmtree(older, ignore_errors=True)
+
+    def write_model(self, model: keras.Model) -> None:
+        """Keeps a model as the best so far."""
+        with replacing(self.model_path) as beside:
+            model.save(beside)
+
+    def write_history(self, history: Sequence[dict[str, float]]) -> None:
+        """Writes history.csv, a row an epoch."""
+        if history:
+            write_csv(self.path / "history.csv", list(history[0]), history)
+
+
+def load_model(path: str | os.PathLike[str]) -> keras.Model:
+    """A `.keras` file, without running code from it.
+
+    Raises:
+        RunError: the file does not load.
+    """
+    try:
+        return keras.models.load_model(path, safe_mode=True)
+    except Exception as error:  # Keras raises nearly anything on a damaged file
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise RunError(
+            f"{path} does not load as a Keras model: {reason}. Train it again."
+        ) from error
+
+
+def write_csv(
+    path: str | os.PathLike[str], columns: Sequence[str], rows: Sequence[dict[str, Any]]
+) -> None:
+    """Writes rows as a CSV table, whole or not at all."""
+    with replacing(path) as beside, open(beside, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
