@@ -3,7 +3,7 @@
 from sora_tf.data.augment import AUGMENTS, Augment, mixup
 from sora_tf.data.cache import ClipCache, clip_key
 from sora_tf.data.clean import CleanReport, Finding, inspect_clips
-from sora_tf.data.clip import collate, decode, load_clip
+from sora_tf.data.clip import collate, decode, load_clip, pad
 from sora_tf.data.dataset import clip_dataset
 from sora_tf.data.digits import make_digits, write_digits
 from sora_tf.data.index import Clip, is_url, labels_of, read_index, write_index
@@ -29,6 +29,7 @@ __all__ = [
     "load_clip",
     "make_digits",
     "mixup",
+    "pad",
     "read_index",
     "split",
     "write_digits",

@@ -49,9 +49,17 @@ def decode(
     end: float | None = None,
     fit: str = "stretch",
     cache: ClipCache | None = None,
+    patience: float | None = None,
 ) -> VideoFrames:
     """Reads up to `count` frames evenly spread, out of the cache where they are there.
 
+    Args:
+        path, size, start, end, fit, cache: as in `load_clip`.
+        count: most frames wanted.
+        patience: most seconds of decoding; what there is by then is given, and not kept in the
+            cache, for another time there may be more.
+    Returns:
+        frames (n, H, W, 3) uint8, 1 <= n <= count; times (n,) s; damage, None where there is none.
     Raises:
         VideoError: the file cannot be read, or holds no frame there.
         ValueError: fewer than 1 frame wanted.
@@ -59,9 +67,9 @@ def decode(
     _checks.at_least("load_clip", "frames", count, 1, "frame", "16 is usual.")
 
     def read() -> VideoFrames:
-        return sample(path, count, size=size, fit=fit, start=start, end=end)
+        return sample(path, count, size=size, fit=fit, start=start, end=end, patience=patience)
 
-    if cache is None:
+    if cache is None or patience is not None:
         return read()
     try:
         key = clip_key(path, count, size, start, end, fit)

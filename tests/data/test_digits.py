@@ -11,9 +11,10 @@ from sora_tf.data import load_clip, make_digits, read_index, write_digits
 from sora_tf.video import probe, write
 
 
-def draw(step, seed, frames, background=0.0):
+def draw(step, seed, frames, places=None, background=0.0):
     pool = np.random.default_rng(1).integers(0, 256, (5, 8, 8), np.uint8)
-    return module._draw(pool, step, frames, 28, background, np.random.default_rng(seed))
+    scene = module._Scene(frames, places or frames, 28, background)
+    return scene.draw(pool, step, np.random.default_rng(seed))
 
 
 def bag(frames):
@@ -21,10 +22,15 @@ def bag(frames):
 
 
 @settings(deadline=None)
-@given(st.sampled_from([5, 7, 8, 10, 16, 28, 100]), st.integers(0, 99), st.sampled_from([0.0, 0.5]))
-def test_the_set_of_frames_says_nothing(frames, seed, background):
+@given(
+    st.sampled_from([5, 7, 8, 10, 16, 28, 100]),
+    st.integers(1, 3),
+    st.integers(0, 99),
+    st.sampled_from([0.0, 0.5]),
+)
+def test_the_set_of_frames_says_nothing(places, laps, seed, background):
     """The same digit, row and phase under four labels: one bag of frames, in four orders."""
-    clips = [draw(step, seed, frames, background) for step in module.STEPS.values()]
+    clips = [draw(step, seed, places * laps, places, background) for step in module.STEPS.values()]
     assert all(bag(clip) == bag(clips[0]) for clip in clips)
     assert len({clip.tobytes() for clip in clips}) == 4
 
@@ -72,7 +78,8 @@ def test_resizing_keeps_a_ramp_straight():
     ("arguments", "message"),
     [
         ({"frames": 9}, "share no factor with the step .3, .* got 9. Use 8 or 10"),
-        ({"frames": 4}, "frames must be at least 5"),
+        ({"frames": 4}, "places must be at least 5"),
+        ({"frames": 24, "places": 10}, "whole laps of 10 places, got 24. Use 20"),
         ({"size": 8}, "size must be at least 12"),
         ({"count": 0}, "count must be at least 1"),
         ({"background": 2.0}, "background must be from 0.0 to 1.0"),
@@ -101,7 +108,7 @@ def test_files_hold_the_clips_and_the_index_lists_them(tmp_path):
     for number in range(4):
         rng = np.random.default_rng((2, 2, number))
         step = module.STEPS[clips[6 + number].label]
-        drawn = module._draw(pool[low:], step, 8, 28, 0.0, rng)
+        drawn = module._Scene(8, 8, 28, 0.0).draw(pool[low:], step, rng)
         frames, mask, _ = load_clip(clips[6 + number].path, 8, (28, 28))
         assert mask.all()
         assert np.abs(frames.astype(int) - drawn).max() <= 2  # of 255: RGB to YUV and back
