@@ -2,11 +2,11 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import threading
 import time
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,8 +16,8 @@ from sora_tf._files import replacing
 from sora_tf.data.index import is_url
 from sora_tf.video import VideoFrames
 
+LOG = logging.getLogger(__name__)
 STALE = 3600.0  # s; no writer takes as long over one entry
-BAD_ENTRY = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, NotImplementedError)
 
 
 class ClipCache:
@@ -51,7 +51,7 @@ class ClipCache:
     def get(self, key: str, make: Callable[[], VideoFrames]) -> VideoFrames:
         """The entry of that key, made with `make` and kept where there is none that reads.
 
-        Raises: what `make` raises.
+        What `make` raises is passed on. An entry that cannot be written is given all the same.
         """
         path = self._path(key)
         found = _read(path)
@@ -61,9 +61,12 @@ class ClipCache:
         if found is not None:
             return found
         video = make()
-        with replacing(path) as beside, open(beside, "wb") as file:
-            damage = np.array(video.damage or "")
-            np.savez(file, frames=video.frames, times=video.times, damage=damage)
+        try:
+            with replacing(path) as beside, open(beside, "wb") as file:
+                damage = np.array(video.damage or "")
+                np.savez(file, frames=video.frames, times=video.times, damage=damage)
+        except OSError as error:  # a full disk costs time, not the run
+            LOG.warning("not kept in the cache: %s: %s", path, error)
         return video
 
     def has(self, key: str) -> bool:
@@ -113,9 +116,12 @@ def _remote_version(url: str) -> list[str]:
 
 def _read(path: Path) -> VideoFrames | None:
     try:
-        with np.load(path, allow_pickle=False) as entry:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as entry:
             frames, times, damage = entry["frames"], entry["times"], str(entry["damage"])
-    except BAD_ENTRY:
+    except FileNotFoundError:
+        return None
+    except Exception as error:  # a damaged file makes zipfile and numpy raise nearly anything
+        LOG.warning("decoded again, for the cache's copy does not read: %s: %s", path, error)
         return None
     if frames.ndim != 4 or frames.dtype != np.uint8 or len(frames) != len(times):
         return None

@@ -78,6 +78,22 @@ def decode(
     return cache.get(key, read)
 
 
+def is_cached(
+    path: str,
+    count: int,
+    size: tuple[int, int],
+    start: float | None,
+    end: float | None,
+    fit: str,
+    cache: ClipCache,
+) -> bool:
+    """Whether `decode` of the same arguments would look no further than the cache."""
+    try:
+        return cache.has(clip_key(path, count, size, start, end, fit))
+    except OSError:
+        return False
+
+
 def pad(values: np.ndarray, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Repeats the last of n values until there are `length`; a mask is False on what was added.
 

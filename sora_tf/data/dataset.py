@@ -6,6 +6,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +15,7 @@ import tensorflow as tf
 from sora_tf import _checks
 from sora_tf.data.augment import Augment, mixup
 from sora_tf.data.cache import ClipCache
-from sora_tf.data.clip import decode, pad
+from sora_tf.data.clip import decode, is_cached, pad
 from sora_tf.data.index import Clip
 from sora_tf.data.problems import Problems
 from sora_tf.video import VideoError, VideoFrames
@@ -71,7 +73,8 @@ def clip_dataset(
     _checks.at_least(owner, "frames", frames, 1, "frame", "16 is usual.")
     _checks.at_least(owner, "batch_size", batch_size, 1, "clip", "8 is a good start.")
     _checks.at_least(owner, "oversample", oversample, 1, "", "2 is a good start.")
-    _checks.at_least(owner, "workers", workers or 1, 1, "", "None leaves it to tf.data.")
+    if workers is not None:
+        _checks.at_least(owner, "workers", workers, 1, "", "None leaves it to tf.data.")
     numbers = _label_numbers(clips, labels)
     if not training:
         augment = None
@@ -141,9 +144,7 @@ class _Loader:
         """The candidate frames; None where the clip cannot be read."""
         clip = self.clips[index]
         try:
-            video = decode(
-                clip.path, self.count, self.size, clip.start, clip.end, self.fit, self.cache
-            )
+            video = decode(**self._what(clip), cache=self.cache)
         except VideoError as error:
             if self.filled:
                 raise  # the number of batches has been promised
@@ -169,14 +170,20 @@ class _Loader:
         """Decodes every clip that the cache does not hold; does nothing without a cache."""
         if self.cache is None:
             return
+        fill = partial(self._fill, cache=self.cache)
         with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-            for done, _ in enumerate(pool.map(self._fill, range(len(self.clips))), 1):
+            for done, _ in enumerate(pool.map(fill, range(len(self.clips))), 1):
                 if progress:
                     progress(done, len(self.clips))
         self.filled = True
 
-    def _fill(self, index: int) -> None:
-        self.decode(index)
+    def _fill(self, index: int, cache: ClipCache) -> None:
+        if not is_cached(**self._what(self.clips[index]), cache=cache):
+            self.decode(index)
+
+    def _what(self, clip: Clip) -> dict[str, Any]:
+        what = {"path": clip.path, "start": clip.start, "end": clip.end}
+        return what | {"count": self.count, "size": self.size, "fit": self.fit}
 
 
 @dataclass
