@@ -88,7 +88,7 @@ class _Hopper:
         self.indexed = bool(INDEXED & set(film.container.format.name.split(",")))
         self.handed: list[Shown] = []
         self.slack = int(REORDER * film.clock.step / film.clock.tick)
-        self.lead = 0  # ticks from a keyframe's decoding to its showing, the most so far
+        self.lead = 0  # ticks from a keyframe's place in the index to its showing, the most so far
         self.origin: int | None = None
         self.tick = film.clock.tick
         self.droppable = film.stream.codec_context.name in DROPPABLE
@@ -138,7 +138,7 @@ class _Hopper:
             raise _Distrust
         if packet.dts is not None:
             self.newest = packet.dts
-            if packet.is_keyframe:
+            if packet.is_keyframe and self.indexed:
                 self.lead = max(self.lead, packet.pts - packet.dts)
         if not packet.is_discard:
             insort(self.seen, packet.pts)
@@ -154,7 +154,8 @@ class _Hopper:
         if self.origin is not None:
             if packet.is_keyframe:
                 self._claim_near(pts)
-            if not packet.is_discard and not self._decide(pts):
+            known = packet.is_discard or pts in self.claims or self._decide(pts)
+            if not known:
                 return False
             if self.droppable:
                 used = pts in self.claims or packet.is_keyframe
@@ -276,18 +277,19 @@ class _Hopper:
         entries = self.film.stream.index_entries
         after = entries.search_timestamp(target - self.lead, backward=False)
         before = entries.search_timestamp(target - self.lead, backward=True)
-        marks = [entries[i].timestamp for i in (before, after) if i >= 0]
-        near = [m for m in marks if abs(m + self.lead - target) <= reach and m > self.newest]
+        marks = [entries[i].timestamp + self.lead for i in (before, after) if i >= 0]
+        ahead = [mark for mark in marks if mark - self.lead > self.newest]
+        near = [mark for mark in ahead if abs(mark - target) <= reach]
         if near:
-            return min(near, key=lambda m: abs(m + self.lead - target)), target + reach
-        if before >= 0 and marks[0] > self.newest:
+            return min(near, key=lambda mark: abs(mark - target)), target + reach
+        if before >= 0 and marks[0] in ahead:
             return marks[0], target
         if self.indexed or self.trials >= MOST_TRIALS:
             return None
         if (target - self.newest) * self.tick < TRIAL_S:
             return None
         self.trials += 1
-        return target - self.lead, target
+        return target, target
 
     def _land(self, stamp: int, latest: int) -> Generator[av.Packet, None, None]:
         """Jumps so that the next packet is a keyframe shown at `latest` or before."""
