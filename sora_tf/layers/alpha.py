@@ -7,7 +7,8 @@ factors: one for each sender before the sum, one for each receiver after it. Kin
 
 import tensorflow as tf
 
-NOT_JOINED = -1e9  # added to a score, it leaves nothing of the softmax weight in float32
+from sora_tf.layers.frames import length_of
+
 SLOPE = 0.2  # of leaky ReLU in GATv2
 
 
@@ -34,14 +35,22 @@ def weighted_sum(alpha, x, real, total, causal, sent=None):
     Args:
         alpha: a key of FACTORS.
         x: (..., K, F) float32, the senders.
-        real: (..., K, 1) float32, 1 for a real sender and 0 for none.
-        total: sums each receiver's senders, (..., K, F) to (..., Q, F).
+        real: (..., K, 1) float32, 1 for a real sender and 0 for none; None where all are real.
+        total: (v, scale) to the sum of each receiver's senders v·scale, (..., K, F) to
+            (..., Q, F); scale (..., K, 1), None for 1.
         causal: whether senders never come after receivers.
-        sent: sums each sender's receivers; None where the joined pairs are symmetric.
+        sent: the same for each sender's receivers; None where the joined pairs are symmetric.
     """
-    before, after = FACTORS[alpha](causal, lambda: (total(real), (sent or total)(real)))
-    messages = total(x * real if before is None else x * (real * before))
+    ones = tf.ones_like(x[..., :1]) if real is None else real
+    before, after = FACTORS[alpha](causal, lambda: (total(ones, None), (sent or total)(ones, None)))
+    scale = before if real is None else real if before is None else real * before
+    messages = total(x, scale)
     return messages if after is None else messages * after
+
+
+def scaled(v, scale):
+    """v·scale; None is 1."""
+    return v if scale is None else v * scale
 
 
 def offset_weights(table, offsets, rule):
@@ -53,61 +62,66 @@ def offset_weights(table, offsets, rule):
         rule: the EdgeRule.
     """
     past, future = rule.reach()
-    return tf.gather(table, tf.clip_by_value(offsets // rule.step, -future, past) + future)
+    places = tf.clip_by_value(offsets // rule.step, -future, past) + future
+    return tf.cast(tf.gather(table, places), tf.float32)
 
 
-def attention_logits(queries, keys, attention):
-    """a·leaky_relu(query + key), less what is the same for all keys of a query.
+def attention_weights(queries, keys, valid, attention):
+    """GATv2: softmax over keys of a·leaky_relu(query + key), for each head.
 
-    As leaky_relu(q + k) = 0.2·(q + k) + 0.8·(max(q, -k) + k), what is left beside the pairwise
-    maximum is a·k, and a·q falls out of the softmax.
+    leaky_relu(q + k) = 0.2·(q + k) + 0.8·(max(q, -k) + k), and what all keys of a query share
+    falls out of the softmax: what is left is 0.8·a·max(q, -k) + a·k, one operation on pairs
+    instead of two.
 
     Args:
         queries: (N, Q, U) float32.
         keys: (N, K, U) float32.
-        attention: (U / heads, heads) float32.
+        valid: broadcasts to (N, Q, 1, K) bool, the pairs that are joined; None for all.
+        attention: (U / heads, heads) float32, the vector a of each head.
 
     Returns:
-        (N, heads, Q, K) float32.
+        (N, Q, heads, K) float32.
     """
-    by_head = attention_matrix(attention)  # (U, heads)
-    pairs = tf.maximum(queries[:, :, None], -keys[:, None])  # (N, Q, K, U)
-    pairs = tf.einsum("nqku,uh->nhqk", pairs, (1.0 - SLOPE) * by_head)
-    return pairs + tf.einsum("nku,uh->nhk", keys, by_head)[:, :, None]
-
-
-def attention_matrix(attention):
-    """(U / heads, heads) to (U, heads), zero where the channel is another head's."""
     width, heads = attention.shape
-    blocks = tf.transpose(attention)[:, :, None] * tf.eye(heads)[:, None]  # (heads, width, heads)
-    return tf.reshape(blocks, [heads * width, heads])
+    by_head = tf.transpose(attention)[:, None] * tf.eye(heads)[:, :, None]  # (heads, heads, width)
+    by_head = tf.reshape(tf.transpose(by_head, [1, 0, 2]), [heads, heads * width])
+    keys = tf.transpose(keys, [0, 2, 1])  # (N, U, K): keys innermost, where pairs vectorise best
+    pairs = tf.maximum(queries[..., None], -keys[:, None])  # (N, Q, U, K)
+    logits = tf.matmul((1.0 - SLOPE) * by_head, pairs)  # (N, Q, heads, K)
+    return masked_softmax(logits + tf.matmul(by_head, keys)[:, None], valid)
 
 
-def attention_weights(queries, keys, penalty, attention):
-    """GATv2's weights, softmax over keys: (N, heads, Q, K); see `attention_logits`."""
-    logits = attention_logits(queries, keys, attention)
-    return tf.nn.softmax(logits if penalty is None else logits + penalty)
-
-
-def similarity_weights(queries, keys, penalty, neighbours):
+def similarity_weights(queries, keys, valid, neighbours):
     """Softmax of the cosine over the `neighbours` most similar keys, ties by index.
 
     Args:
         queries: (N, Q, F) float32 of length 1.
         keys: (N, K, F) float32 of length 1.
-        penalty: broadcasts to (N, 1, Q, K), NOT_JOINED where a pair is not joined; None for none.
+        valid: broadcasts to (N, Q, 1, K) bool, the pairs that are joined; None for all.
         neighbours: keys kept.
 
     Returns:
-        (N, 1, Q, K) float32.
+        (N, Q, 1, K) float32.
     """
-    cosine = tf.matmul(queries, keys, transpose_b=True)[:, None]
-    cosine = cosine if penalty is None else cosine + penalty
-    kept = neighbours if cosine.shape[-1] is None else min(neighbours, cosine.shape[-1])
-    if cosine.shape[-1] is None:
-        kept = tf.minimum(neighbours, tf.shape(cosine)[-1])
-    least = tf.math.top_k(cosine, kept).values[..., -1:]
-    more, same = cosine > least, tf.cast(cosine == least, tf.float32)
+    cosine = tf.matmul(queries, keys, transpose_b=True)[:, :, None]
+    ranked = cosine if valid is None else tf.where(valid, cosine, -2.0)  # below any cosine
+    length = length_of(cosine, -1)
+    kept = min(neighbours, length) if isinstance(length, int) else tf.minimum(neighbours, length)
+    least = tf.math.top_k(ranked, kept).values[..., -1:]
+    more, same = ranked > least, ranked == least
     left = tf.cast(kept, tf.float32) - tf.reduce_sum(tf.cast(more, tf.float32), -1, keepdims=True)
-    among = more | ((same > 0) & (tf.cumsum(same, axis=-1) <= left))
-    return tf.nn.softmax(tf.where(among, cosine, 2.0 * NOT_JOINED))
+    among = more | (same & (tf.cumsum(tf.cast(same, tf.float32), axis=-1) <= left))
+    return masked_softmax(cosine, among if valid is None else among & valid)
+
+
+def masked_softmax(logits, valid):
+    """Softmax over the last axis among valid entries; 0 elsewhere, and where none is valid.
+
+    Invalid entries stand in as the row's least, not as a huge negative number, which would leave
+    int8 no levels for the others.
+    """
+    if valid is None:
+        return tf.nn.softmax(logits)
+    least = tf.stop_gradient(tf.reduce_min(logits, axis=-1, keepdims=True))
+    kept = tf.nn.softmax(tf.where(valid, logits, least)) * tf.cast(valid, logits.dtype)
+    return kept / tf.maximum(tf.reduce_sum(kept, axis=-1, keepdims=True), 1e-30)

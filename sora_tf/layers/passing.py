@@ -1,5 +1,7 @@
 """Message passing with TensorFlow GNN's own operations, on any graph: what the fast ways equal."""
 
+import functools
+
 import tensorflow as tf
 
 from sora_tf.layers import alpha as weights
@@ -27,11 +29,12 @@ def weighted_sum(graph, edges, x, alpha, causal, edge_weights=None):
         edge_weights: (E,) float of "learned"; None else.
     """
     column = None if edge_weights is None else edge_weights[:, None]
-    return weights.weighted_sum(
-        alpha, x, tf.ones_like(x[:, :1]),
-        lambda v: _sum(graph, edges, v, edge_weights=column), causal,
-        lambda v: _sum(graph, edges, v, tfgnn.SOURCE),
-    )  # fmt: skip
+
+    def total(v, scale, receiver=tfgnn.TARGET):
+        return _sum(graph, edges, weights.scaled(v, scale), receiver, column)
+
+    sent = functools.partial(total, receiver=tfgnn.SOURCE)
+    return weights.weighted_sum(alpha, x, None, total, causal, sent)
 
 
 def attention(graph, edges, queries, keys, values, vector):
@@ -53,7 +56,7 @@ def similarity(graph, edges, unit, values, neighbours):
     sender = tfgnn.broadcast_node_to_edges(graph, edges, tfgnn.SOURCE, feature_value=unit)
     cosine = tf.reduce_sum(receiver * sender, axis=-1)  # (E,)
     among = _rank(graph, edges, cosine) < neighbours
-    logits = tf.where(among, cosine, weights.NOT_JOINED)[:, None]
+    logits = tf.where(among, cosine, -1e9)[:, None]  # leaves no weight in float32
     alpha = tfgnn.softmax_edges_per_node(graph, edges, tfgnn.TARGET, feature_value=logits)
     return _sum(graph, edges, values, edge_weights=alpha)
 

@@ -1,48 +1,33 @@
 """RelationBlock: one round of message passing on the frame graph."""
 
+import functools
+
 import tensorflow as tf
 
 from sora_tf import _checks
 from sora_tf._keras import keras
 from sora_tf.layers import alpha as weights
 from sora_tf.layers import passing
-from sora_tf.layers.blocks import Blocks
 from sora_tf.layers.frames import length_of
 from sora_tf.layers.graph import FRAME, RELATION, EdgeRule, frame_graph
+from sora_tf.layers.messages import (
+    ALPHAS,
+    CONTENT,
+    Content,
+    attend,
+    by_content,
+    cheapest,
+    fixed,
+    pair_table,
+    resolve,
+    segment_means,
+)
 
 # isort: split
 # TensorFlow GNN picks its Keras while it is imported, so ours comes first.
 import tensorflow_gnn as tfgnn
 
-CONTENT = ("attention", "similarity")
-ALPHAS = (*weights.FACTORS, *CONTENT)
-
-
-def _sum(rule, length):
-    return None
-
-
-def _dense(rule, length):
-    return Blocks()
-
-
-def _band(rule, length):
-    if rule.edges == "segments":
-        return Blocks(rule.segment)
-    past, future = rule.reach()
-    return Blocks(rule.window, past, future, rule.step)
-
-
-# How pairs are laid out, given the rule and the number of frames. "graph" is not among them.
-LOWERINGS = {"sum": _sum, "dense": _dense, "band": _band}
-
-
-def cheapest(alpha, rule, length):
-    """The name of the lowering that "auto" picks."""
-    if rule.edges == "full":
-        return "dense" if alpha in ("learned", *CONTENT) else "sum"
-    short = isinstance(length, int) and length <= 64
-    return "dense" if short and rule.edges != "segments" else "band"
+LOWERINGS = ("auto", "sum", "dense", "band", "graph")
 
 
 @keras.utils.register_keras_serializable(package="sora_tf")
@@ -111,7 +96,7 @@ class RelationBlock(keras.layers.Layer):
         self.neighbours = _checks.at_least(owner, "neighbours", neighbours, 1, "", "8 is usual.")
         self.activation = keras.activations.get(activation)
         self.use_bias = use_bias
-        self.lowering = _checks.one_of(owner, "lowering", lowering, ("auto", "graph", *LOWERINGS))
+        self.lowering = _checks.one_of(owner, "lowering", lowering, LOWERINGS)
         if alpha == "attention" and units % heads:
             raise ValueError(
                 f"RelationBlock: heads must divide units, got {heads} heads for {units} units. "
@@ -139,15 +124,19 @@ class RelationBlock(keras.layers.Layer):
         super().build(input_shape)
 
     def _make_weights(self, features, length):
+        self.offsets = self.node_offsets = None
+
         def weight(name, shape, initializer="glorot_uniform"):
             return self.add_weight(name=name, shape=shape, initializer=initializer)
 
         self.kernel = weight("kernel", [features, self.units])
-        self.bias = weight("bias", [self.units], "zeros") if self.use_bias else None
+        if self.use_bias:
+            self.bias = weight("bias", [self.units], "zeros")
         if self.alpha == "attention":
             self.query_kernel = weight("query_kernel", [features, self.units])
-            self.query_bias = weight("query_bias", [self.units], "zeros") if self.use_bias else None
             self.attention = weight("attention", [self.units // self.heads, self.heads])
+            if self.use_bias:
+                self.query_bias = weight("query_bias", [self.units], "zeros")
         if self.alpha == "learned":
             self.offsets = self._offset_table("offsets", self.rule, length)
             nodes = self.rule.nodes
@@ -195,82 +184,40 @@ class RelationBlock(keras.layers.Layer):
             return y * tf.cast(mask, y.dtype)[..., None]
         return tf.repeat(y, length_of(x, 1), axis=1) if y.shape[1] == 1 else y
 
-    # Blocks of pairs.
-
     def _clip_messages(self, x, real):
         """Σ α·h (B, T, D), or Σ α·W·h (B, T, U) for attention, in float32."""
-        messages = self._messages(x, real, self.rule, getattr(self, "offsets", None))
+        messages = self._messages(x, real, self.rule, self.offsets)
         if not self.rule.nodes:
             return messages
-        nodes, there = _segment_means(x, real, self.rule.segment)
-        context = self._messages(nodes, there, self.rule.nodes, getattr(self, "node_offsets", None))
+        nodes, there = segment_means(x, real, self.rule.segment)
+        context = self._messages(nodes, there, self.rule.nodes, self.node_offsets)
         if context.shape[1] != 1:  # one row is the same for all segments
             context = tf.repeat(context, self.rule.segment, axis=1)[:, : length_of(x, 1)]
         return messages + context
 
     def _messages(self, x, real, rule, table):
-        length = length_of(x, 1)
-        name = self.lowering
-        if name == "auto" or (name == "band" and rule.edges == "full"):
-            name = cheapest(self.alpha, rule, length)
-        blocks = LOWERINGS[name](rule, length)
-        if blocks is None:
-
-            def total(v):
-                return tf.reduce_sum(v, axis=1, keepdims=True)
-
-        receivers, senders = (None, None) if blocks is None else blocks.positions(length)
-        if real is None:
-            real = tf.ones_like(x[..., :1], tf.float32)
+        lowering = resolve(self.lowering, self.alpha, rule, length_of(x, 1))
         if self.alpha in CONTENT:
-            queries, keys, values = self._pair_features(x)
-            made = self._weighted(
-                blocks.receivers(queries), blocks.senders(keys), blocks.senders(values),
-                blocks.senders(real), rule, receivers, senders,
-            )  # fmt: skip
-            return blocks.merge(made, length)
-        if blocks is not None:
-            pairs = self._table(rule, receivers, senders, table)
+            return by_content(lowering, self._content(x), real, rule)
+        return fixed(lowering, self.alpha, tf.cast(x, tf.float32), real, rule, table)
 
-            def total(v):
-                return blocks.merge(tf.matmul(pairs, blocks.senders(v)), length)
+    def _content(self, x):
+        """What makes the weights of pairs, and what they weigh, in float32."""
+        return self._similarity(x) if self.alpha == "similarity" else self._attention(x)
 
+    def _similarity(self, x):
         x = tf.cast(x, tf.float32)
-        return weights.weighted_sum(self.alpha, x, real, total, rule.edges == "causal")
+        unit = tf.math.l2_normalize(x, axis=-1)
+        weigh = functools.partial(weights.similarity_weights, neighbours=self.neighbours)
+        return Content(weigh, 1, unit, unit, x)
 
-    def _table(self, rule, receivers, senders, table):
-        """The weight (Q, K) of every pair, before the factors of its two ends."""
-        offsets = receivers[:, None] - senders[None]
-        joined = tf.cast(rule.joined(receivers[:, None], senders[None]), tf.float32)
-        if self.alpha != "learned":
-            return joined
-        return joined * tf.cast(weights.offset_weights(table, offsets, rule), tf.float32)
-
-    def _pair_features(self, x):
-        """What makes the weights of pairs, and what they weigh: queries, keys, values, float32."""
-        if self.alpha == "similarity":
-            x = tf.cast(x, tf.float32)
-            unit = tf.math.l2_normalize(x, axis=-1)
-            return unit, unit, x
+    def _attention(self, x):
         values = tf.cast(tf.tensordot(x, self.kernel, 1), tf.float32)
         queries = tf.cast(tf.tensordot(x, self.query_kernel, 1), tf.float32)
-        if self.use_bias:
+        if self.use_bias:  # the sender's bias too, which leaves the values to the formula
             queries += tf.cast(self.query_bias + self.bias, tf.float32)
-        return queries, values, values
-
-    def _weighted(self, queries, keys, values, real, rule, receivers, senders):
-        """Σ α·value for blocks: (N, Q, F), (N, K, F), (N, K, V), (N, K, 1) to (N, Q, V)."""
-        joined = tf.cast(rule.joined(receivers[:, None], senders[None]), tf.float32)
-        penalty = weights.NOT_JOINED * ((1.0 - joined) + (1.0 - real[:, None, None, :, 0]))
-        if self.alpha == "attention":
-            vector = tf.cast(self.attention, tf.float32)
-            alpha = weights.attention_weights(queries, keys, penalty, vector)
-        else:
-            alpha = weights.similarity_weights(queries, keys, penalty, self.neighbours)
-        heads = alpha.shape[1]
-        split = [-1, length_of(values, 1), heads, values.shape[-1] // heads]
-        made = tf.einsum("nhqk,nkhc->nqhc", alpha, tf.reshape(values, split))
-        return tf.reshape(made, [-1, length_of(queries, 1), values.shape[-1]])
+        vector = tf.cast(self.attention, tf.float32)
+        return Content(weights.attention_weights, self.units, queries, values, values, (vector,))
 
     # Graphs.
 
@@ -294,19 +241,19 @@ class RelationBlock(keras.layers.Layer):
         def messages(nodes, edges):
             x = graph.node_sets[nodes].features[tfgnn.HIDDEN_STATE]
             if self.alpha == "attention":
-                queries, keys, values = self._pair_features(x)
-                vector = tf.cast(self.attention, tf.float32)
-                return passing.attention(graph, edges, queries, keys, values, vector)
+                content = self._content(x)
+                return passing.attention(graph, edges, *content[2:5], *content.params)
             if self.alpha == "similarity":
-                unit, _, values = self._pair_features(x)
-                return passing.similarity(graph, edges, unit, values, self.neighbours)
+                content = self._content(x)
+                return passing.similarity(
+                    graph, edges, content.keys, content.values, self.neighbours
+                )
             edge_weights = None
             if self.alpha == "learned":
                 among_frames = nodes == FRAME
                 rule = self.rule if among_frames else self.rule.nodes
                 table = self.offsets if among_frames else self.node_offsets
-                offsets = passing.offsets(graph, edges)
-                edge_weights = tf.cast(weights.offset_weights(table, offsets, rule), tf.float32)
+                edge_weights = weights.offset_weights(table, passing.offsets(graph, edges), rule)
             causal = self.rule.edges == "causal"
             x = tf.cast(x, tf.float32)
             return passing.weighted_sum(graph, edges, x, self.alpha, causal, edge_weights)
@@ -352,16 +299,18 @@ class RelationBlock(keras.layers.Layer):
         senders = tf.range(length_of(line, 1))
         receivers = senders[window:]
         if self.alpha in CONTENT:
-            queries, keys, values = self._pair_features(line)
-            messages = self._weighted(
-                queries[:, window:], keys, values, real[..., None], self.rule, receivers, senders
-            )
+            content = self._content(line)
+            content = content._replace(queries=content.queries[:, window:])
+            messages = attend(content, real[..., None], self.rule, receivers, senders)
         else:
-            pairs = self._table(self.rule, receivers, senders, getattr(self, "offsets", None))
+            pairs = pair_table(self.rule, receivers, senders, self.offsets)
             messages = weights.weighted_sum(
-                self.alpha, tf.cast(line, tf.float32), real[..., None],
-                lambda v: tf.matmul(pairs, v), True,
-            )  # fmt: skip
+                self.alpha,
+                tf.cast(line, tf.float32),
+                real[..., None],
+                lambda v, scale: tf.matmul(pairs, weights.scaled(v, scale)),
+                causal=True,
+            )
         outputs = self._finish(messages, x, mask)
         return outputs, {"frames": line[:, -window:], "real": real[:, -window:]}
 
@@ -393,17 +342,3 @@ class RelationBlock(keras.layers.Layer):
             "use_bias": self.use_bias,
             "lowering": self.lowering,
         }
-
-
-def _segment_means(x, real, segment):
-    """Mean of each segment's real frames (B, G, D), and 1 where it has any, else 0 (B, G, 1)."""
-    x = tf.cast(x, tf.float32)
-    real = tf.ones_like(x[..., :1]) if real is None else real
-    blocks = Blocks(segment)
-
-    def total(v):
-        sums = tf.reduce_sum(blocks.senders(v), axis=1)
-        return tf.reshape(sums, [-1, -(-length_of(x, 1) // segment), v.shape[-1]])
-
-    count = total(real)
-    return total(x * real) / tf.maximum(count, 1.0), tf.cast(count > 0, tf.float32)
