@@ -1,5 +1,6 @@
 """Presentation times of frames, in seconds since the first one shown."""
 
+import math
 from fractions import Fraction
 
 DEFAULT_RATE = 25.0
@@ -47,10 +48,9 @@ class Clock:
         self._last = time
         return time
 
-    def resume(self, pts: int) -> None:
-        """Says that a jump has been made to the frame stamped `pts`."""
-        if self.origin is not None:
-            self._last = min(self._last, (pts - self.origin) * self.tick - self.tick)
+    def resume(self) -> None:
+        """Says that a jump was made: the next time may be any."""
+        self._last = -math.inf
 
     def _straighten(self, time: float, dts: int | None) -> float:
         assert self.origin is not None

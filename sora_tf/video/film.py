@@ -2,7 +2,8 @@
 
 import time
 from collections.abc import Generator, Iterator
-from contextlib import ExitStack
+from fractions import Fraction
+from typing import IO, NamedTuple, Protocol
 
 import av
 from av.container import InputContainer
@@ -11,16 +12,72 @@ from av.video.stream import VideoStream
 from .clock import Clock
 from .errors import VideoError
 from .scaler import MAX_PIXELS
-from .source import Source, handle_of, name_of, open_container
+from .source import open_container
 
+# Containers whose packets carry true presentation times.
+STAMPED = {"mov", "matroska", "webm", "mpegts", "flv"}
 MOST_BAD_PACKETS = 300  # in a row, before a film counts as undecodable (encrypted, say)
+
+
+class FilmFacts(NamedTuple):
+    """What a film's header says; width and height in pixels, as stored."""
+
+    container: str
+    codec: str
+    width: int
+    height: int
+    pixel_format: str
+    fps: float | None
+    declared_frames: int | None
+    has_audio: bool
+
+
+class Reel(Protocol):
+    """What reading needs of an open film."""
+
+    name: str
+    damage: str | None
+    expired: bool
+    shown: int
+
+    def restart(self) -> None:
+        """Goes back to the first frame."""
+
+    def frames(self) -> Generator[tuple[float, av.VideoFrame], None, None]:
+        """(time in s, frame) in the order shown."""
+
+    def none_came(self) -> VideoError:
+        """The error of a film of which nothing can be shown."""
+
+    def measure(self) -> float:
+        """Length in s, found without decoding where the header does not say."""
+
+    def facts(self) -> FilmFacts:
+        """What the header says."""
+
+    @property
+    def aspect(self) -> Fraction | None:
+        """Width of a pixel over its height."""
+
+    @property
+    def jumps(self) -> bool:
+        """Whether the film is a `Film` whose stamps allow jumps."""
+
+    @property
+    def step(self) -> float:
+        """Seconds from one frame to the next, in the mean."""
+
+    @property
+    def duration(self) -> float | None:
+        """Seconds, as the header says."""
 
 
 class Film:
     """A film opened for decoding; a context manager.
 
     Args:
-        source: a path, a URL or a binary file object.
+        handle: an absolute path or a seekable binary file object.
+        name: the film's name, for messages.
         threads: decoder threads.
         patience: seconds from now after which `packets` ends; None means no end.
     Raises:
@@ -36,28 +93,28 @@ class Film:
     clock: Clock
     bad_packets: int
 
-    def __init__(self, source: Source, threads: int = 1, patience: float | None = None):
-        self.name = name_of(source)
+    def __init__(
+        self,
+        handle: str | IO[bytes],
+        name: str,
+        threads: int = 1,
+        patience: float | None = None,
+    ):
+        self.name = name
         self.threads = threads
         self.patience = patience
         self.deadline = None if patience is None else time.monotonic() + patience
         self.expired = False
         self.damage: str | None = None
         self.shown = 0
-        self._closing = ExitStack()
-        try:
-            self._handle = self._closing.enter_context(handle_of(source))
-            self._open()
-        except BaseException:
-            self._closing.close()
-            raise
+        self._handle = handle
+        self._open()
 
     def __enter__(self) -> "Film":
         return self
 
     def __exit__(self, *error: object) -> None:
         self.container.close()
-        self._closing.close()
 
     def restart(self) -> None:
         """Goes back to the film's first packet, with a decoder that has seen nothing."""
@@ -99,7 +156,7 @@ class Film:
             self.shown += len(frames)
         return frames
 
-    def frames(self) -> Iterator[tuple[float, av.VideoFrame]]:
+    def frames(self) -> Generator[tuple[float, av.VideoFrame], None, None]:
         """(time in s, frame) from here on in the order shown: the one decode loop."""
         for packet in self.packets():
             yield from self._timed(self.decode(packet))
@@ -149,6 +206,51 @@ class Film:
         if container.duration and container.duration > 0:
             return container.duration / 1e6
         return None
+
+    def measure(self) -> float:
+        """Seconds: as the header says, else from the stamps of the packets, undecoded."""
+        if self.duration is not None:
+            return self.duration
+        stamps: list[int] = []
+        count = 0
+        for packet in self.packets():
+            stamp = packet.pts if packet.pts is not None else packet.dts
+            count += 1
+            if stamp is not None:
+                stamps = [min(stamp, *stamps[:1]), max(stamp, *stamps[1:])]
+        self.restart()
+        if not stamps or stamps[0] == stamps[1]:
+            return count * self.step
+        return (stamps[1] - stamps[0]) * self.clock.tick + self.step
+
+    @property
+    def aspect(self) -> Fraction | None:
+        """Width of a pixel over its height, as the container or the codec says."""
+        return self.stream.sample_aspect_ratio
+
+    @property
+    def jumps(self) -> bool:
+        """Whether the container's stamps can be relied on for jumps."""
+        return bool(STAMPED & set(self.container.format.name.split(",")))
+
+    @property
+    def step(self) -> float:
+        """Seconds from one frame to the next, in the mean."""
+        return self.clock.step
+
+    def facts(self) -> FilmFacts:
+        """What the header says."""
+        context, rate = self.stream.codec_context, self.stream.average_rate
+        return FilmFacts(
+            container=self.container.format.name,
+            codec=context.codec.canonical_name,
+            width=context.width,
+            height=context.height,
+            pixel_format=context.pix_fmt or "",
+            fps=float(rate) if rate else None,
+            declared_frames=self.stream.frames or None,
+            has_audio=bool(self.container.streams.audio),
+        )
 
     def _open(self) -> None:
         self.container = open_container(self._handle, self.name)

@@ -8,9 +8,9 @@ import av
 import numpy as np
 
 from .errors import VideoError
-from .film import Film
+from .film import Reel
 from .scaler import Scaler
-from .seeking import TOLERANCE_S, frames_at
+from .seeking import TOLERANCE_S, frames_at, frames_from
 
 LIMIT = 2 * 2**30
 CHUNK_BYTES = 8 * 2**20
@@ -31,24 +31,23 @@ class VideoFrames(NamedTuple):
 
 
 def frames_between(
-    film: Film, start: float | None, end: float | None
+    film: Reel, start: float | None, end: float | None
 ) -> Iterator[tuple[float, av.VideoFrame]]:
     """(time in s, frame) for the frames of a film just opened with time in [start, end)."""
-    frames = film.frames()
-    for time, frame in frames:
+    for time, frame in film.frames() if start is None else frames_from(film, start):
         if end is not None and time >= end - TOLERANCE_S:
             return
         if start is None or time >= start - TOLERANCE_S:
             yield time, frame
 
 
-def scaler_of(film: Film, first: av.VideoFrame, size: tuple[int, int] | None, fit: str) -> Scaler:
+def scaler_of(film: Reel, first: av.VideoFrame, size: tuple[int, int] | None, fit: str) -> Scaler:
     """A scaler for a film, of which `first` is a frame."""
-    return Scaler(film.name, first, film.stream.sample_aspect_ratio, size, fit)
+    return Scaler(film.name, first, film.aspect, size, fit)
 
 
 def pictures_at(
-    film: Film,
+    film: Reel,
     times: np.ndarray,
     size: tuple[int, int] | None,
     fit: str,
@@ -87,7 +86,7 @@ def pictures_at(
 
 
 def pictures_between(
-    film: Film,
+    film: Reel,
     start: float | None,
     end: float | None,
     size: tuple[int, int] | None,
@@ -102,7 +101,7 @@ def pictures_between(
 
 
 def pictures_by_place(
-    film: Film,
+    film: Reel,
     places: Container[int],
     start: float | None,
     end: float | None,
@@ -117,7 +116,7 @@ def pictures_by_place(
 
 
 def _gather(
-    film: Film,
+    film: Reel,
     shown: Iterator[tuple[float, av.VideoFrame]],
     size: tuple[int, int] | None,
     fit: str,
@@ -147,7 +146,7 @@ def _gather(
     return VideoFrames(frames, np.asarray(times), film.damage)
 
 
-def _within(film: Film, count: int, scaler: Scaler, limit: int) -> None:
+def _within(film: Reel, count: int, scaler: Scaler, limit: int) -> None:
     needed = count * math.prod(scaler.size) * 3
     if needed > limit:
         raise VideoError(

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from .._checks import above, at_least, one_of
-from .film import Film
-from .geometry import FITS, pixel_aspect, shown_size
+from .geometry import FITS, Orientation, pixel_aspect, shown_size
+from .opening import open_film
 from .pictures import (
     LIMIT,
     VideoFrames,
@@ -68,35 +68,32 @@ def probe(source: Source) -> VideoInfo:
     Raises:
         VideoError: it cannot be opened or has no video stream.
     """
-    with Film(source) as film:
+    with open_film(source) as film:
         first = next(film.frames(), None)
-        context = film.stream.codec_context
-        aspect = pixel_aspect(film.stream.sample_aspect_ratio)
-        width, height, pixel_format = context.width, context.height, context.pix_fmt or ""
-        rotation, mirrored, turned = 0, False, False
+        facts = film.facts()
+        aspect = pixel_aspect(film.aspect)
+        width, height, pixel_format = facts.width, facts.height, facts.pixel_format
+        orientation = Orientation()
         if first is not None:
             orientation = film_orientation(first[1])
             width, height, pixel_format = first[1].width, first[1].height, first[1].format.name
-            rotation, mirrored = orientation.rotation, orientation.mirrored
-            turned = orientation.transpose
-        shown = shown_size(width, height, aspect, turned)
-        rate = film.stream.average_rate
+        shown = shown_size(width, height, aspect, orientation.transpose)
         return VideoInfo(
             path=film.name,
-            container=film.container.format.name,
-            codec=context.codec.canonical_name,
+            container=facts.container,
+            codec=facts.codec,
             width=shown[1],
             height=shown[0],
             coded_width=width,
             coded_height=height,
             pixel_format=pixel_format,
-            rotation=rotation,
-            mirrored=mirrored,
+            rotation=orientation.rotation,
+            mirrored=orientation.mirrored,
             pixel_aspect=aspect,
-            fps=float(rate) if rate else None,
+            fps=facts.fps,
             duration=film.duration,
-            declared_frames=film.stream.frames or None,
-            has_audio=bool(film.container.streams.audio),
+            declared_frames=facts.declared_frames,
+            has_audio=facts.has_audio,
         )
 
 
@@ -138,7 +135,7 @@ def read(
         raise ValueError(
             f"read: at cannot go with start={start!r} or end={end!r}. Give the times alone."
         )
-    with Film(source, threads, patience) as film:
+    with open_film(source, threads, patience) as film:
         if at is not None:
             return pictures_at(film, np.asarray(list(at), float), size, fit, limit, snap)
         return pictures_between(film, start, end, size, fit, limit)
@@ -162,7 +159,7 @@ def frames_of(
 
 
 def _stream(source, size, fit, start, end, threads) -> Iterator[tuple[float, np.ndarray]]:
-    with Film(source, threads) as film:
+    with open_film(source, threads) as film:
         scaler = None
         for time, frame in frames_between(film, start, end):
             scaler = scaler or scaler_of(film, frame, size, fit)

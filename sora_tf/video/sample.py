@@ -4,7 +4,8 @@ import numpy as np
 
 from .._checks import above, at_least
 from .errors import VideoError
-from .film import Film
+from .film import Reel
+from .opening import open_film
 from .pictures import LIMIT, VideoFrames, frames_between, pictures_at, pictures_by_place
 from .reader import check_ask
 from .sampling import random_in_segments, uniform
@@ -49,8 +50,8 @@ def sample(
     at_least("sample", "count", count, 1, "frames", "Ask for one frame or more.")
     above("sample", "limit", limit, 0, "bytes", "Leave it out for 2 GiB.")
     begin = start or 0.0
-    with Film(source, threads, patience) as film:
-        length = _length(film)
+    with open_film(source, threads, patience) as film:
+        length = film.measure()
         for _ in range(2):
             stop = length if end is None else min(end, length)
             if stop <= begin:
@@ -65,29 +66,12 @@ def sample(
             reached = float(found.times[-1])
             if reached > stop - step:
                 break
-            length = reached + film.clock.step
+            length = reached + film.step
         return _by_count(film, count, start, end, size, fit, limit, rng)
 
 
 def _spread(length: float, count: int, rng: np.random.Generator | None) -> np.ndarray:
     return uniform(length, count) if rng is None else random_in_segments(length, count, rng)
-
-
-def _length(film: Film) -> float:
-    """Seconds: as the header says, else from the stamps of the packets, undecoded."""
-    if film.duration is not None:
-        return film.duration
-    low, high, count = None, 0, 0
-    for packet in film.packets():
-        stamp = packet.pts if packet.pts is not None else packet.dts
-        count += 1
-        if stamp is not None:
-            low = stamp if low is None else min(low, stamp)
-            high = max(high, stamp)
-    film.restart()
-    if low is None or high <= low:
-        return count * film.clock.step
-    return (high - low) * film.clock.tick + film.clock.step
 
 
 def _distinct(found: VideoFrames) -> VideoFrames:
@@ -96,7 +80,7 @@ def _distinct(found: VideoFrames) -> VideoFrames:
     return VideoFrames(found.frames[fresh], found.times[fresh], found.damage)
 
 
-def _by_count(film: Film, count: int, start, end, size, fit, limit, rng) -> VideoFrames:
+def _by_count(film: Reel, count: int, start, end, size, fit, limit, rng) -> VideoFrames:
     """Decodes twice: to count the frames there are, then to take some by their place."""
     there = sum(1 for _ in frames_between(film, start, end))
     if not there:

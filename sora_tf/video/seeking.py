@@ -7,7 +7,7 @@ from itertools import islice
 
 import av
 
-from .film import Film
+from .film import Film, Reel
 
 Shown = tuple[int, float, av.VideoFrame]
 
@@ -17,8 +17,6 @@ MOST_TRIALS = 3
 REORDER = 16  # frames: the most that any codec shows out of their coded order
 BACK_OFF_S = (0.0, 1.0, 4.0, 16.0)
 MOST_PACKETS_TO_KEY = 2000
-# Containers whose packets carry true presentation times.
-STAMPED = {"mov", "matroska", "webm", "mpegts", "flv"}
 INDEXED = {"mov"}  # the index of these lists every packet before any is read
 # Codecs where a frame marked as unused for reference is truly used by no other.
 DROPPABLE = {"h264", "mpeg2video"}
@@ -28,7 +26,7 @@ class _Distrust(Exception):
     """The film does not keep what its packets promise: read it in order instead."""
 
 
-def frames_at(film: Film, times: Sequence[float], snap: float = 0.0) -> Iterator[Shown]:
+def frames_at(film: Reel, times: Sequence[float], snap: float = 0.0) -> Iterator[Shown]:
     """For each time, the frame on screen: (place in `times`, the frame's own time in s, frame).
 
     Jumps by keyframes where the film's stamps can be relied on, and turns to decoding in order,
@@ -40,7 +38,7 @@ def frames_at(film: Film, times: Sequence[float], snap: float = 0.0) -> Iterator
         snap: a keyframe within this many s of the time asked will do as well.
     """
     done = 0
-    if STAMPED & set(film.container.format.name.split(",")):
+    if isinstance(film, Film) and film.jumps:
         try:
             for place, time, frame in _Hopper(film, times, snap).run():
                 done = place + 1
@@ -53,7 +51,7 @@ def frames_at(film: Film, times: Sequence[float], snap: float = 0.0) -> Iterator
         yield done + place, time, frame
 
 
-def frames_in_order(film: Film, times: Sequence[float]) -> Iterator[Shown]:
+def frames_in_order(film: Reel, times: Sequence[float]) -> Iterator[Shown]:
     """As `frames_at`, by decoding all frames up to the last time."""
     frames = film.frames()
     current = following = next(frames, None)
@@ -66,6 +64,43 @@ def frames_in_order(film: Film, times: Sequence[float]) -> Iterator[Shown]:
         if film.expired:
             return
         yield place, *current
+
+
+def frames_from(film: Reel, start: float) -> Iterator[tuple[float, av.VideoFrame]]:
+    """(time in s, frame) in order, from a frame at or before `start` on.
+
+    Args:
+        film: just opened.
+        start: s since the first frame.
+    """
+    frames = film.frames()
+    first = next(frames, None)
+    if first is None:
+        return
+    if not isinstance(film, Film) or not film.jumps or start < TRIAL_S:
+        yield first
+        yield from frames
+        return
+    origin, tick = film.clock.origin or 0, film.clock.tick
+    for back in BACK_OFF_S:
+        frames.close()
+        if not film.seek(origin + int((start + TOLERANCE_S - back) / tick)):
+            break
+        film.clock.resume()
+        frames = film.frames()
+        sound = islice(frames, MOST_PACKETS_TO_KEY)
+        key = next((shown for shown in sound if _is_key(shown[1])), None)
+        if key is not None and key[0] <= start + TOLERANCE_S:
+            yield key
+            yield from frames
+            return
+    film.damage = None
+    film.restart()
+    yield from film.frames()
+
+
+def _is_key(frame: av.VideoFrame) -> bool:
+    return bool(frame.key_frame) and frame.pict_type == 1
 
 
 class _Hopper:
@@ -190,7 +225,7 @@ class _Hopper:
             if self.key is not None:
                 if frame.pts < self.key:  # it leans on frames before the jump
                     continue
-                if frame.pts != self.key or not frame.key_frame or frame.pict_type != 1:
+                if frame.pts != self.key or not _is_key(frame):
                     raise _Distrust
                 self.key = None
             if frame.is_corrupt:
