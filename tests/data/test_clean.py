@@ -111,9 +111,20 @@ def test_a_damaged_film_is_told(tmp_path):
 def test_parts_of_one_film_are_no_duplicates(clips):
     path = clips[0].path
     parts = [Clip(path, "a", 0.0, 1.0), Clip(path, "a", 1.0, 2.0), Clip(path, "a", 0.0, 1.0)]
-    report = inspect_clips(parts)
+    copied = Clip(clips[6].path, "a", 1.0, 2.0)  # the same film in another file
+    report = inspect_clips([*parts, copied])
     assert report.good == tuple(parts[:2])
-    assert [(f.name, f.problem) for f in report.findings] == [(parts[2].name, "duplicate")]
+    assert [(f.name, f.problem, f.detail) for f in report.findings] == [
+        (parts[2].name, "duplicate", f"same file as {path} [0-1]"),
+        (copied.name, "duplicate", f"same file as {path} [1-2]"),
+    ]
+
+
+def test_a_faint_change_in_a_corner_is_no_frozen_film(tmp_path):
+    frames = noise(6, 1).repeat(20, axis=0) // 2
+    frames[::2, :8, :8] += 10  # grey levels
+    write(tmp_path / "a.mp4", frames, 10.0)
+    assert inspect_clips([Clip(str(tmp_path / "a.mp4"), "a")]).findings == ()
 
 
 def test_real_clips_are_good(shared_data):

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sora_tf.data import ClipCache, collate, load_clip
+from sora_tf.data import ClipCache, collate, decode, load_clip
 from sora_tf.data.clip import pad
 from sora_tf.video import VideoError, sample, write
 
@@ -52,6 +52,13 @@ def test_the_cache_gives_the_same(tmp_path):
         for a, b in zip(load_clip(path, 4, (16, 16), cache=cache), plain, strict=True):
             np.testing.assert_array_equal(a, b)
     assert (cache.hits, cache.misses) == (1, 1)
+
+
+def test_what_was_read_in_haste_is_not_kept(tmp_path):
+    path, cache = film(tmp_path / "a.mp4"), ClipCache(tmp_path / "cache")
+    hasty = decode(path, 4, (16, 16), cache=cache, patience=60.0)
+    np.testing.assert_array_equal(hasty.frames, decode(path, 4, (16, 16)).frames)
+    assert cache.size_bytes() == 0
 
 
 def test_real_clips_are_what_sample_reads(shared_data):

@@ -156,6 +156,12 @@ def test_every_clip_is_seen_once_an_epoch_in_new_order(clips):
     assert len({tuple(order) for order in orders}) == 3
 
 
+def test_two_clips_of_a_batch_change_each_in_its_way(clips):
+    dataset = clip_dataset([clips[0]] * 3, LABELS, training=True, augment=Augment(), **ASK)
+    ((frames, _, _),) = epochs(dataset)[0]
+    assert len({clip.tobytes() for clip in frames}) == 3
+
+
 @pytest.mark.parametrize("cached", [False, True])
 def test_fit_takes_it_and_gives_the_same_twice(clips, cached, tmp_path):
     losses = []

@@ -67,6 +67,15 @@ def test_the_papers_hundred_frames_and_images_of_ones_own():
     assert (areas <= 18**2).all()
 
 
+def test_clips_begin_at_every_place():
+    images = np.full((1, 28, 28), 255, np.uint8)
+    clips, _, _ = make_digits(160, frames=8, size=28, images=images)
+    lit = (clips[:, 0, :, :, 0] > 128).any(axis=1)  # (clips, columns)
+    edges = (lit & ~np.roll(lit, 1, axis=1)).argmax(axis=1)
+    # Place p of 8 on 28 pixels begins at column round(3.5 p), halves to even.
+    assert set(edges.tolist()) == {0, 4, 7, 10, 14, 18, 21, 24}
+
+
 def test_resizing_keeps_a_ramp_straight():
     ramp = np.tile(np.arange(8, dtype=np.float32), (8, 1))
     # Centres of 16 pixels over 8: -0.25, 0.25, 0.75, ... 7.25, held at the ends.

@@ -123,6 +123,11 @@ def test_a_failed_write_leaves_the_old_table(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["t.parquet"]
 
 
+def test_a_clip_without_a_path_is_an_error():
+    with pytest.raises(ValueError, match="path must not be empty"):
+        Clip("", "run")
+
+
 def test_the_name_of_a_clip_holds_its_times():
     assert Clip("a.mp4", "run").name == "a.mp4"
     assert Clip("a.mp4", "run", 1.5, 3.0).name == "a.mp4 [1.5-3]"

@@ -53,6 +53,15 @@ def test_a_label_with_three_groups_is_in_all_three_parts():
     assert {c.split for c in split(clips) if c.label == "rare"} == {"train", "val", "test"}
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_largest_group_finds_room_first(seed):
+    # 60 clips by 0.7, 0.15, 0.15: 42, 9, 9. The group of 30 fits into the 42 alone.
+    clips = [clip(i, group="big" if i < 30 else "") for i in range(60)]
+    parted = split(clips, seed=seed)
+    assert Counter(c.split for c in parted) == {"train": 42, "val": 9, "test": 9}
+    assert parted[0].split == "train"
+
+
 def test_another_seed_is_another_split():
     clips = [clip(i) for i in range(30)]
     assert split(clips, seed=0) != split(clips, seed=1)
