@@ -7,8 +7,9 @@ wait for TensorFlow.
 import importlib
 import os
 
-# TensorFlow reads this when its Keras is first touched; sora_tf._keras checks the outcome.
+# TensorFlow reads these when it is first imported; sora_tf._keras checks the outcome of the first.
 os.environ.setdefault("TF_USE_LEGACY_KERAS", "1")
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its start-up chatter is not ours
 
 __version__ = "0.1.0"
 
@@ -25,8 +26,8 @@ _HOMES = {
         "Stream", "VideoModel", "build_sora", "build_spatial_feature_extractor",
         "build_temporal_relation_model", "embedder", "layer_costs", "streaming",
     ),
-    "tasks": ("Reading", "classify", "embed"),
-    "train": ("Run", "TrainConfig", "evaluate"),  # `train` itself is sora_tf.train.train
+    "tasks": ("Reading", "classify_files", "embed_files"),
+    "train": ("Run", "TrainConfig", "evaluate_run", "train_classifier"),
     "video": ("VideoError", "probe", "read", "sample", "write"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

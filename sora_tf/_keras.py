@@ -6,7 +6,6 @@ Import it as `from sora_tf._keras import keras`.
 import os
 
 os.environ["TF_USE_LEGACY_KERAS"] = "1"
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # TensorFlow's start-up chatter is not ours
 
 import tensorflow as tf
 import tf_keras as keras

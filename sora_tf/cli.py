@@ -9,8 +9,8 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 from sora_tf import __version__
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from sora_tf.train.run import RunConfig
 
 OK, FAILED, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
-Item = TypeVar("Item")
 
 
 def probe(args: argparse.Namespace) -> int:
@@ -47,11 +46,12 @@ def probe(args: argparse.Namespace) -> int:
 
 def clean(args: argparse.Namespace) -> int:
     """Looks for clips that would spoil training."""
+    from sora_tf._progress import counting
     from sora_tf.data import inspect_clips, read_index
 
     clips = read_index(args.source)
-    with _bar(None, "clips", total=len(clips)) as bar:
-        report = inspect_clips(clips, progress=lambda done, total: bar.update(done - bar.n))
+    with counting("looking at clips") as update:
+        report = inspect_clips(clips, progress=update)
     if args.out:
         from sora_tf._files import replacing
 
@@ -67,8 +67,7 @@ def train(args: argparse.Namespace) -> int:
 
     from sora_tf.config import SoraConfig, resolve
     from sora_tf.data import AUGMENTS
-    from sora_tf.train.fit import TrainConfig
-    from sora_tf.train.fit import train as fit
+    from sora_tf.train.fit import TrainConfig, train_classifier
 
     if args.config:
         with open(args.config, encoding="utf-8") as file:
@@ -88,7 +87,7 @@ def train(args: argparse.Namespace) -> int:
         xla=args.xla,
         seed=args.seed,
     )
-    run = fit(
+    run = train_classifier(
         args.source,
         args.out,
         model=config,
@@ -103,25 +102,26 @@ def train(args: argparse.Namespace) -> int:
 
 def evaluate(args: argparse.Namespace) -> int:
     """Scores a run on its test clips, or on others."""
-    from sora_tf.train.evaluate import evaluate as score
+    from sora_tf.train.evaluate import evaluate_run
     from sora_tf.train.run import Run
 
     run = Run(args.run)
-    metrics = score(run, args.clips, part=args.split, cache=args.cache)
+    metrics = evaluate_run(run, args.clips, part=args.split, cache=args.cache)
     return _report(metrics, run.path, args)
 
 
 def classify(args: argparse.Namespace) -> int:
     """Names files by a run's model, with scores over time for long files."""
-    from sora_tf.tasks.classify import classify as name
+    from sora_tf._progress import progress
+    from sora_tf.tasks.classify import classify_files
     from sora_tf.train.run import Run
 
     run = Run(args.run)
     config = run.read_config()
     reading = _reading(config, args.window or config.clip_seconds, args.step)
     failed = 0
-    answers = name(run.load_model(), config.labels, args.files, reading)
-    for answer in _bar(answers, "files", total=len(args.files)):
+    answers = classify_files(run.load_model(), config.labels, args.files, reading)
+    for answer in progress(answers, "files", len(args.files)):
         failed += "error" in answer
         if args.json:
             _print_json(answer, indent=None)
@@ -136,6 +136,7 @@ def embed(args: argparse.Namespace) -> int:
     """Writes global and per-frame vectors of files as a Parquet table."""
     import hashlib
 
+    from sora_tf._progress import progress
     from sora_tf.tasks.embed import embed_to_table
     from sora_tf.train.run import Run
 
@@ -146,7 +147,7 @@ def embed(args: argparse.Namespace) -> int:
     reading = _reading(config, args.window, args.step)
     answers = []
     results = embed_to_table(model, args.files, reading, args.out, key)
-    for answer in _bar(results, "files", total=len(args.files)):
+    for answer in progress(results, "files", len(args.files)):
         answers.append(answer)
         if answer["error"]:
             _complain(answer["error"])
@@ -354,12 +355,6 @@ def _describe(info: dict[str, Any]) -> str:
         f"{info['path']}: {info['container']} {info['codec']} {info['width']}x{info['height']} "
         f"{info['pixel_format']}, {rate}, {length}, {sound}"
     )
-
-
-def _bar(items: Iterable[Item] | None, unit: str, total: int | None = None) -> Any:
-    from tqdm import tqdm
-
-    return tqdm(items, unit=f" {unit}", total=total, disable=None, file=sys.stderr, leave=False)
 
 
 def _verbosity(args: argparse.Namespace) -> int:

@@ -126,8 +126,8 @@ class SoraConfig:
         smallest = smallest_side(self.extractor)
         if len(self.size) != 2 or min(self.size) < smallest:
             raise ValueError(
-                f"{owner}: size must be a height and a width of at least {smallest} pixels for "
-                f"{len(self.extractor.channels)} stages, got {self.size}. Enlarge it or drop a stage."
+                f"{owner}: size must be a height and a width of at least {smallest} pixels, got "
+                f"{self.size}. Enlarge it, or drop a stage of the extractor."
             )
 
     def to_json(self) -> str:

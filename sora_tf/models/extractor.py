@@ -15,8 +15,11 @@ from sora_tf.models.video_model import FRAMES, MASK, VideoModel
 
 layers = keras.layers
 
+# Keras's 0.99 needs hundreds of steps to forget its start; small sets of clips have tens an epoch.
+NORM_MOMENTUM = 0.9
 
-def clip_inputs(frames: int | None, frame_shape: tuple[int, ...]) -> dict[str, tf.Tensor]:
+
+def clip_inputs(frames: int | None, frame_shape: tuple[int | None, ...]) -> dict[str, tf.Tensor]:
     """The two inputs of every model: frames (B, T, *frame_shape) float32, mask (B, T) bool."""
     return {
         FRAMES: keras.Input((frames, *frame_shape), name=FRAMES, dtype="float32"),
@@ -88,7 +91,7 @@ def _inverted_residual(x, mask, config, channels, strides, name):
     branch = layers.DepthwiseConv2D(
         3, strides=strides, padding="same", use_bias=False, name=f"{name}_depthwise"
     )(branch)
-    branch = layers.BatchNormalization(name=f"{name}_depthwise_norm")(branch)
+    branch = _norm(branch, f"{name}_depthwise")
     branch = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(branch)
     branch = _conv(branch, channels, 1, activation=False, name=f"{name}_project")
     if strides == 1 and x.shape[-1] == channels:
@@ -100,8 +103,12 @@ def _conv(x, channels, kernel, strides=1, activation=True, name=""):
     x = layers.Conv2D(
         channels, kernel, strides=strides, padding="same", use_bias=False, name=f"{name}_conv"
     )(x)
-    x = layers.BatchNormalization(name=f"{name}_norm")(x)
+    x = _norm(x, name)
     return layers.ReLU(6.0, name=f"{name}_relu")(x) if activation else x
+
+
+def _norm(x, name):
+    return layers.BatchNormalization(momentum=NORM_MOMENTUM, name=f"{name}_norm")(x)
 
 
 BLOCKS = {"conv": _conv_stages, "separable": _separable_stages}
@@ -128,7 +135,7 @@ def build_spatial_feature_extractor(
             f"got {tuple(input_shape)}. Leave out the batch."
         )
     frames = input_shape[0] if len(input_shape) == 4 else None
-    clip = clip_inputs(frames, tuple(input_shape[-3:]))
+    clip = clip_inputs(frames, input_shape[-3:])
     _, vectors = extract(clip, config or micro().extractor)
     return VideoModel(clip, vectors, name="spatial_feature_extractor")
 

@@ -10,7 +10,7 @@ from sora_tf.tasks.windows import Reading, batch_of, read_windows
 from sora_tf.video import VideoError
 
 
-def classify(
+def classify_files(
     model: keras.Model, labels: Sequence[str], paths: Sequence[str], reading: Reading
 ) -> Iterator[dict[str, Any]]:
     """Classifies files, one answer a file, as they are done.

@@ -35,7 +35,9 @@ SCHEMA = pyarrow.schema(
 EACH = 64  # files in a part
 
 
-def embed(model: keras.Model, paths: Sequence[str], reading: Reading) -> Iterator[dict[str, Any]]:
+def embed_files(
+    model: keras.Model, paths: Sequence[str], reading: Reading
+) -> Iterator[dict[str, Any]]:
     """Embeds files, as they are done.
 
     Args:
@@ -97,7 +99,7 @@ def embed_to_table(
     finished = {item["path"] for item in done}
     rows: list[dict[str, Any]] = []
     items: list[dict[str, Any]] = []
-    for result in embed(model, [path for path in paths if path not in finished], reading):
+    for result in embed_files(model, [path for path in paths if path not in finished], reading):
         rows += result["rows"]
         items.append(
             {"path": result["path"], "windows": len(result["rows"]), "error": result["error"]}

@@ -1,7 +1,7 @@
 """Training on real clips, and what a run leaves behind."""
 
-from sora_tf.train.evaluate import evaluate
-from sora_tf.train.fit import TrainConfig, compile_model, train
+from sora_tf.train.evaluate import evaluate_run
+from sora_tf.train.fit import TrainConfig, compile_model, train_classifier
 from sora_tf.train.metrics import classification_metrics
 from sora_tf.train.run import Run, RunConfig, RunError
 
@@ -12,6 +12,6 @@ __all__ = [
     "TrainConfig",
     "classification_metrics",
     "compile_model",
-    "evaluate",
-    "train",
+    "evaluate_run",
+    "train_classifier",
 ]

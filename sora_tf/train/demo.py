@@ -1,4 +1,4 @@
-"""The whole way in a few minutes: moving digits as real files, a model, a baseline, an embedding."""
+"""The whole way in a few minutes: moving digits as files, a model, a baseline, an embedding."""
 
 import os
 from dataclasses import replace
@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from sora_tf._files import write_json
+from sora_tf._progress import counting
 from sora_tf.config import SoraConfig, micro
 from sora_tf.data import Augment, make_digits, write_digits
 from sora_tf.models.extractor import without_memory
 from sora_tf.tasks.embed import embed_to_table
 from sora_tf.tasks.windows import Reading
-from sora_tf.train.fit import TrainConfig, train
+from sora_tf.train.fit import TrainConfig, train_classifier
 from sora_tf.train.run import Run
 from sora_tf.video import write
 
@@ -47,11 +48,12 @@ def demo(
     config = micro()
     index = clips / "index.csv"
     if not index.is_file():
-        write_digits(clips, counts or COUNTS, frames=config.frames, size=config.size[0])
+        with counting("writing clips") as update:
+            write_digits(clips, counts or COUNTS, config.frames, config.size[0], progress=update)
     training = TrainConfig(epochs=epochs, batch_size=16, learning_rate=2e-3)
     accuracies = {}
     for name, model in (("run", config), ("baseline", frame_average(config))):
-        run = train(
+        run = train_classifier(
             index, folder / name, model=model, training=training, augment=AUGMENT,
             cache=folder / "cache", verbose=verbose,
         )  # fmt: skip

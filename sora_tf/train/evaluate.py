@@ -1,7 +1,6 @@
 """What a run scores on clips it was not trained on."""
 
 import os
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,12 @@ from sora_tf.train.plots import plot_confusion
 from sora_tf.train.run import Run, RunError, write_csv
 
 
-def evaluate(
+def evaluate_run(
     run: Run,
     source: str | os.PathLike[str] | None = None,
     *,
     part: str = "test",
     cache: str | os.PathLike[str] | None = None,
-    verbose: int | str = "auto",
 ) -> dict[str, Any]:
     """Scores a run's model and writes metrics.json, predictions.csv and confusion.png into it.
 
@@ -29,7 +27,6 @@ def evaluate(
             None takes the run's own split.
         part: the split to use where `source` is None.
         cache: folder of decoded clips; None decodes afresh.
-        verbose: as in `model.predict`.
 
     Returns:
         What `classification_metrics` gives, with "part" and "skipped" (clips that did not read).
@@ -60,7 +57,7 @@ def evaluate(
         size=config.model.size,
         batch_size=config.training["batch_size"],
         fit=config.fit,
-        cache=None if cache is None else Path(cache),
+        cache=cache,
         problems=problems,
     )
     truths, outputs = [], []
@@ -68,13 +65,13 @@ def evaluate(
         outputs.append(model.predict_on_batch(batch))
         truths.append(truth.numpy())
     if not outputs:
-        raise RunError(f"not one clip could be read: {next(iter(problems.lines()), 'none given')}")
+        raise RunError(f"not one clip could be read; the first: {problems.lines()[0]}")
     truth, scores = np.concatenate(truths).argmax(axis=1), np.concatenate(outputs)
     read = [clip for clip in clips if clip.name not in problems.names()]
     metrics = {
         "part": part if source is None else os.path.abspath(source),
         **classification_metrics(truth, scores, config.labels),
-        "skipped": list(problems.lines()),
+        "skipped": problems.lines(),
     }
     rows = [
         {

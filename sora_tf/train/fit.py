@@ -3,17 +3,18 @@
 import logging
 import math
 import os
+import shutil
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
 import tensorflow as tf
 
 from sora_tf import _checks
 from sora_tf import config as configs
 from sora_tf._keras import keras
+from sora_tf._progress import counting
 from sora_tf.config import SoraConfig
 from sora_tf.data import (
     Augment,
@@ -26,7 +27,7 @@ from sora_tf.data import (
     write_index,
 )
 from sora_tf.models.sora import build_sora
-from sora_tf.train.evaluate import evaluate
+from sora_tf.train.evaluate import evaluate_run
 from sora_tf.train.plots import plot_curves
 from sora_tf.train.run import Run, RunConfig, RunError, load_model, versions
 from sora_tf.video import VideoError, probe
@@ -73,7 +74,7 @@ class TrainConfig:
         _checks.between(owner, "label_smoothing", self.label_smoothing, 0.0, 0.9, "0 is none.")
 
 
-def train(
+def train_classifier(
     source: str | os.PathLike[str],
     out: str | os.PathLike[str],
     *,
@@ -97,7 +98,8 @@ def train(
         training: how to train; None is `TrainConfig()`.
         augment: how training clips are varied; None is `Augment()`.
         fit: how frames are made to fit: "stretch", "cover" or "contain".
-        cache: folder for decoded clips, to share between runs; None keeps them in the run.
+        cache: folder for decoded clips, to share between runs; None keeps them in the run until
+            it is finished.
         callbacks: more Keras callbacks.
         verbose: as in `model.fit`.
 
@@ -119,12 +121,12 @@ def train(
         LOG.info("the run in %s is finished; give another --out to train again", run.path)
         return run
     settings = TrainConfig(**config.training)
-    history = _fit(
-        run, config, settings, clips, Path(cache or run.path / "cache"), callbacks, verbose
-    )
+    history = _fit(run, config, settings, clips, cache or run.path / "cache", callbacks, verbose)
     plot_curves(history, run.path / "curves.png")
     part = "test" if any(clip.split == "test" for clip in clips) else "val"
-    evaluate(run, part=part, cache=cache or run.path / "cache", verbose=verbose)
+    evaluate_run(run, part=part, cache=cache)
+    if cache is None:
+        shutil.rmtree(run.path / "cache", ignore_errors=True)
     return run
 
 
@@ -193,17 +195,23 @@ def _fit(run, config, settings, clips, cache, callbacks, verbose):
         "cache": cache,
         "problems": problems,
     }
-    training = clip_dataset(
-        parts["train"],
-        config.labels,
-        training=True,
-        augment=Augment.from_dict(config.augment),
-        # A resumed run draws other numbers than the epochs behind it did.
-        seed=settings.seed + 100_003 * len(history),
-        **shape,
-    )
+    with counting("decoding clips") as update:
+        training = clip_dataset(
+            parts["train"],
+            config.labels,
+            training=True,
+            augment=Augment.from_dict(config.augment),
+            # A resumed run draws other numbers than the epochs behind it did.
+            seed=settings.seed + 100_003 * len(history),
+            progress=update,
+            **shape,
+        )
+    readable = [clip for clip in parts["train"] if clip.name not in problems.names()]
+    if not readable:
+        raise RunError(f"not one training clip could be read; the first: {problems.lines()[0]}")
     validation = clip_dataset(parts["val"], config.labels, **shape) if parts["val"] else None
-    steps = settings.epochs * math.ceil(len(parts["train"]) / settings.batch_size)
+    weights = class_weights(readable, config.labels) if settings.class_weights else None
+    steps = settings.epochs * math.ceil(len(readable) / settings.batch_size)
     keras.utils.set_random_seed(settings.seed)
     with _strategy().scope(), _precision(settings):
         if checkpoint:
@@ -216,14 +224,10 @@ def _fit(run, config, settings, clips, cache, callbacks, verbose):
         validation_data=validation,
         epochs=settings.epochs,
         initial_epoch=len(history),
-        class_weight=class_weights(parts["train"], config.labels)
-        if settings.class_weights
-        else None,
-        callbacks=[KeepEpochs(run, history, problems), *callbacks],
+        class_weight=weights,
+        callbacks=[KeepEpochs(run, history), *callbacks],
         verbose=verbose,
     )
-    for line in problems.lines():
-        LOG.warning("skipped %s", line)
     return history
 
 
@@ -233,23 +237,16 @@ class KeepEpochs(keras.callbacks.Callback):
     Args:
         run: where to.
         history: rows of the epochs so far; grows.
-        problems: clips that were skipped; when none is left, training stops.
     """
 
-    def __init__(self, run: Run, history: list[dict[str, float]], problems: Problems):
+    def __init__(self, run: Run, history: list[dict[str, float]]):
         super().__init__()
         self.run = run
         self.history = history
-        self.problems = problems
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Keeps the epoch, whole or not at all."""
-        if not logs:
-            raise RunError(
-                f"not one training clip could be read. The first problem: "
-                f"{next(iter(self.problems.lines()), 'none was reported')}"
-            )
-        row = {"epoch": epoch + 1, **{name: float(value) for name, value in logs.items()}}
+        row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
         self.history.append(row)
         # Best first: a kill in between costs an epoch, not the best model.
         if _quality(row) >= max(map(_quality, self.history)):

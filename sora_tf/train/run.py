@@ -1,7 +1,7 @@
 """A run folder: everything a training run leaves, in files people can open.
 
-config.json, labels.txt, split.csv, model.keras, history.csv, metrics.json, predictions.csv,
-curves.png, confusion.png, and checkpoint/ while training is under way.
+config.json, labels.txt, split.csv, model.keras (the best epoch), history.csv, metrics.json,
+predictions.csv, curves.png, confusion.png, and checkpoint/ (the last epoch, to go on from).
 """
 
 import csv
@@ -10,6 +10,7 @@ import json
 import os
 import platform
 import shutil
+import zipfile
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -141,6 +142,7 @@ class Run:
         Raises:
             RunError: there is none, or it does not load.
         """
+        self.read_config()  # says so where this is no run at all
         if not self.model_path.is_file():
             raise RunError(
                 f"the run in {self.path} has no model.keras yet. Let `sora-tf train` finish an "
@@ -187,13 +189,14 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
     Raises:
         RunError: the file does not load.
     """
+    # Keras takes what is no zip for the older HDF5 form, to which `safe_mode` does not apply.
+    if not zipfile.is_zipfile(path):
+        raise RunError(f"{path} is not a .keras file. Train the run again.")
     try:
         return keras.models.load_model(path, safe_mode=True)
     except Exception as error:  # Keras raises nearly anything on a damaged file
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise RunError(
-            f"{path} does not load as a Keras model: {reason}. Train it again."
-        ) from error
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        raise RunError(f"{path} does not load: {reason}. Train the run again.") from error
 
 
 def write_csv(

@@ -1,0 +1,165 @@
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+
+import pyarrow.parquet as parquet
+import pytest
+
+from sora_tf.cli import main
+
+
+@pytest.fixture
+def clip(digits):
+    return str(sorted((digits / "left").glob("test-*.mp4"))[0])
+
+
+@pytest.fixture
+def bad(tmp_path):
+    path = tmp_path / "bad.mp4"
+    path.write_bytes(b"not a video at all")
+    return str(path)
+
+
+def complaint(capsys):
+    """The single line on stderr."""
+    (line,) = [s for s in capsys.readouterr().err.splitlines() if s.startswith("sora-tf: ")]
+    return line
+
+
+def test_help_is_quick_and_names_every_verb():
+    times = []
+    for _ in range(3):
+        begun = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", "sora_tf.cli", "--help"], capture_output=True, text=True
+        )
+        times.append(time.perf_counter() - begun)
+    assert done.returncode == 0
+    for verb in ("train", "evaluate", "classify", "embed", "probe", "inspect", "clean", "demo",
+                 "case-study"):  # fmt: skip
+        assert f"\n    {verb}" in done.stdout
+    # The promise is 0.5 s; the best of three leaves room for a busy machine.
+    assert min(times) < 0.5
+
+
+def test_wrong_usage_is_code_2(capsys):
+    with pytest.raises(SystemExit) as error:
+        main(["train"])
+    assert error.value.code == 2
+    assert "usage: sora-tf train" in capsys.readouterr().err
+
+
+def test_probe_prints_a_line_a_file_and_goes_on_after_a_bad_one(clip, bad, capsys):
+    assert main(["probe", clip, bad, clip]) == 3
+    out, err = capsys.readouterr()
+    assert out.count("h264 28x28") == 2
+    assert err.count("\n") == 1
+    assert "bad.mp4" in err
+
+
+def test_probe_json_and_codes(clip, bad, capsys):
+    assert main(["probe", "--json", clip]) == 0
+    (info,) = json.loads(capsys.readouterr().out)
+    assert (info["width"], info["height"], info["duration"]) == (28, 28, 1.0)
+    assert main(["probe", "--json", bad, "missing.mp4"]) == 1
+    assert all("error" in info for info in json.loads(capsys.readouterr().out))
+
+
+def test_train_evaluate_inspect(digits, tmp_path, capsys):
+    out = str(tmp_path / "run")
+    arguments = ["train", str(digits / "index.csv"), "--out", out, "--model", "micro",
+                 "--frames", "5", "--size", "20", "24", "--epochs", "1", "--json"]  # fmt: skip
+    assert main(arguments) == 0
+    metrics = json.loads(capsys.readouterr().out)
+    assert metrics["clips"] == 16
+    assert main(["evaluate", out, "--split", "val"]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("val: ")
+    assert "left-fast: precision" in text
+    assert main(["inspect", out]) == 0
+    assert "stage0_block0_conv" in capsys.readouterr().out
+    assert main(["inspect", out, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["macs"] > 0
+
+
+def test_train_by_a_config_file(digits, tmp_path, settings, capsys):
+    (tmp_path / "model.json").write_text(settings["model"].to_json())
+    arguments = ["train", str(digits / "index.csv"), "--out", str(tmp_path / "run"), "--config",
+                 str(tmp_path / "model.json"), "--epochs", "1", "--augment", "none"]  # fmt: skip
+    assert main(arguments) == 0
+    assert "clips right" in capsys.readouterr().out
+
+
+def test_classify(run, clip, bad, capsys):
+    assert main(["classify", str(run.path), clip, bad]) == 3
+    out, err = capsys.readouterr()
+    assert out.startswith(f"{clip}: ")
+    assert "bad.mp4" in err
+    assert main(["classify", str(run.path), clip, "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert sum(answer["scores"].values()) == pytest.approx(1, abs=1e-5)
+    assert main(["classify", str(run.path), clip, "--window", "0.4"]) == 0
+    # 1 s in windows of 0.4 s: 0 to 0.4, 0.4 to 0.8, and the last moved back to 0.6.
+    lines = [line.split()[0] for line in capsys.readouterr().out.splitlines() if " to " in line]
+    assert lines == ["0.00", "0.40", "0.60"]
+
+
+def test_embed(run, clip, bad, tmp_path, capsys):
+    table = tmp_path / "out" / "vectors.parquet"
+    assert main(["embed", str(run.path), clip, bad, "-o", str(table)]) == 3
+    out, err = capsys.readouterr()
+    assert "1 rows from 1 files, 1 failed" in out
+    assert "bad.mp4" in err
+    (row,) = parquet.read_table(table).to_pylist()
+    assert row["path"] == clip
+    assert len(row["global_vector"]) == 32
+    assert row["frame_times"] == pytest.approx([i / 8 for i in range(8)])
+    assert [len(vector) for vector in row["frame_vectors"]] == [32] * 8
+    assert os.listdir(table.parent) == ["vectors.parquet"]
+    assert main(["embed", str(run.path), clip, "-o", str(table), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"][0]["windows"] == 1
+
+
+def test_clean(digits, bad, tmp_path, capsys):
+    folder = tmp_path / "clips"
+    for label in ("left", "right"):
+        shutil.copytree(digits / label, folder / label)
+    shutil.copy(bad, folder / "left" / "bad.mp4")
+    assert main(["clean", str(folder), "--out", str(tmp_path / "report.json")]) == 0
+    assert "bad.mp4" in capsys.readouterr().out
+    assert "bad.mp4" in json.dumps(json.loads((tmp_path / "report.json").read_text()))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["evaluate", "nowhere"], "there is no run in nowhere"),
+        (["inspect", "nowhere"], "there is no run in nowhere"),
+        (["train", "nowhere", "--out", "x"], "there is no folder or table nowhere"),
+        (["train", ".", "--out", "x", "--model", "huge"], "preset must be one of"),
+        (["train", ".", "--out", "x", "--config", "none.json"], "none.json"),
+        (["case-study", "--cifar10", "--data", "none.npz"], "none.npz"),
+    ],
+)
+def test_bad_input_is_one_line_and_code_1(arguments, words, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 1
+    assert words in complaint(capsys)
+    assert not os.listdir(tmp_path)
+
+
+def test_debug_shows_where(tmp_path):
+    with pytest.raises(Exception, match="there is no run"):
+        main(["--debug", "evaluate", str(tmp_path)])
+
+
+def test_an_interrupt_says_how_to_go_on(monkeypatch, capsys):
+    def interrupt(*arguments, **named):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sora_tf.train.run.Run.read_config", interrupt)
+    assert main(["evaluate", "run"]) == 130
+    assert "goes on where it stopped" in complaint(capsys)
