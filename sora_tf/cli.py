@@ -208,7 +208,7 @@ def case_study(args: argparse.Namespace) -> int:
     if args.cifar10:
         result = cifar10(args.data, epochs=args.epochs or 5, verbose=_verbosity(args))
     else:
-        result = moving_digits(epochs=args.epochs or 6, verbose=_verbosity(args))
+        result = moving_digits(epochs=args.epochs or 3, verbose=_verbosity(args))
     if args.json:
         _print_json(result)
     else:

@@ -29,7 +29,7 @@ def paper() -> SoraConfig:
 
 
 def moving_digits(
-    clips: int = 320, epochs: int = 6, seed: int = 0, verbose: int | str = "auto"
+    clips: int = 320, epochs: int = 3, seed: int = 0, verbose: int | str = "auto"
 ) -> dict[str, Any]:
     """The paper's case on moving digits: what the support vector machine makes of the vectors.
 
