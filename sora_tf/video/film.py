@@ -217,7 +217,7 @@ class Film:
             stamp = packet.pts if packet.pts is not None else packet.dts
             count += 1
             if stamp is not None:
-                stamps = [min(stamp, *stamps[:1]), max(stamp, *stamps[1:])]
+                stamps = [min([stamp, *stamps]), max([stamp, *stamps])]
         self.restart()
         if not stamps or stamps[0] == stamps[1]:
             return count * self.step

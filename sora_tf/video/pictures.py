@@ -1,7 +1,7 @@
 """Decoded frames gathered into arrays, in memory bounded by what was asked for."""
 
 import math
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
 import av
@@ -13,7 +13,7 @@ from .scaler import Scaler
 from .seeking import TOLERANCE_S, frames_at, frames_from
 
 LIMIT = 2 * 2**30
-CHUNK_BYTES = 8 * 2**20
+BUFFER_BYTES = 128 * 2**20
 
 
 class VideoFrames(NamedTuple):
@@ -94,7 +94,9 @@ def pictures_between(
     limit: int,
 ) -> VideoFrames:
     """All frames of a film just opened with time in [start, end); there may be none."""
-    found = _gather(film, frames_between(film, start, end), size, fit, limit)
+    stop = min(x for x in (end, film.duration, math.inf) if x is not None)
+    likely = (stop - (start or 0.0)) / film.step + 1
+    found = _gather(film, frames_between(film, start, end), likely, size, fit, limit)
     if not film.shown:
         raise film.none_came()
     return found
@@ -102,7 +104,7 @@ def pictures_between(
 
 def pictures_by_place(
     film: Reel,
-    places: Container[int],
+    places: Collection[int],
     start: float | None,
     end: float | None,
     size: tuple[int, int] | None,
@@ -112,38 +114,43 @@ def pictures_by_place(
     """Those frames of `pictures_between` whose place among them, from 0, is in `places`."""
     frames = frames_between(film, start, end)
     chosen = (shown for place, shown in enumerate(frames) if place in places)
-    return _gather(film, chosen, size, fit, limit)
+    return _gather(film, chosen, len(places), size, fit, limit)
 
 
 def _gather(
     film: Reel,
     shown: Iterator[tuple[float, av.VideoFrame]],
+    likely: float,
     size: tuple[int, int] | None,
     fit: str,
     limit: int,
 ) -> VideoFrames:
     scaler: Scaler | None = None
-    chunks: list[np.ndarray] = []  # a header's frame count is no ground to allocate on
+    buffers: list[np.ndarray] = []
     times: list[float] = []
-    per_chunk = 1
+    row = 0
     for time, frame in shown:
         if scaler is None:
             scaler = scaler_of(film, frame, size, fit)
-            per_chunk = max(1, CHUNK_BYTES // (math.prod(scaler.size) * 3))
-        row = len(times) % per_chunk
-        if row == 0:
+        if not buffers or row == len(buffers[-1]):
             _within(film, len(times) + 1, scaler, limit)
-            chunks.append(np.empty((per_chunk, *scaler.size, 3), np.uint8))
-        scaler.into(frame, chunks[-1][row])
+            buffers.append(_buffer(likely if not buffers else len(times), scaler))
+            row = 0
+        scaler.into(frame, buffers[-1][row])
         times.append(time)
+        row += 1
     if scaler is None:
         return VideoFrames(np.zeros((0, *(size or (0, 0)), 3), np.uint8), np.zeros(0), film.damage)
     _within(film, len(times), scaler, limit)
-    frames = np.empty((len(times), *scaler.size, 3), np.uint8)
-    for place in range(0, len(times), per_chunk):
-        part = frames[place : place + per_chunk]
-        part[...] = chunks.pop(0)[: len(part)]
+    buffers[-1].resize((row, *scaler.size, 3), refcheck=False)  # gives back, copies nothing
+    frames = buffers[0] if len(buffers) == 1 else np.concatenate(buffers)
     return VideoFrames(frames, np.asarray(times), film.damage)
+
+
+def _buffer(likely: float, scaler: Scaler) -> np.ndarray:
+    """Room for a likely number of frames, which may be a lie: memory is taken as it is filled."""
+    most = max(1, BUFFER_BYTES // (math.prod(scaler.size) * 3))
+    return np.empty((int(min(most, max(16, likely))), *scaler.size, 3), np.uint8)
 
 
 def _within(film: Reel, count: int, scaler: Scaler, limit: int) -> None:

@@ -91,4 +91,4 @@ def _by_count(film: Reel, count: int, start, end, size, fit, limit, rng) -> Vide
     if there > count:
         places = _spread(there, count, rng).astype(int)
     film.restart()
-    return pictures_by_place(film, places.tolist(), start, end, size, fit, limit)
+    return pictures_by_place(film, set(places.tolist()), start, end, size, fit, limit)

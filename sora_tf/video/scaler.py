@@ -5,7 +5,7 @@ from typing import Any
 
 import av
 import numpy as np
-from av.video.reformatter import VideoReformatter
+from av.video.reformatter import Interpolation, VideoReformatter
 
 from .errors import VideoError
 from .geometry import Orientation, Placement, orientation_of, pixel_aspect, place, shown_size
@@ -22,7 +22,9 @@ def _one_thread() -> dict[str, Any]:
     return {"threads": 1}
 
 
-SWS: dict[str, Any] = {"interpolation": "FAST_BILINEAR", **_one_thread()}
+# Without full chroma libswscale takes a short cut through tables that darkens by up to 2 levels.
+FLAGS = Interpolation.FAST_BILINEAR | Interpolation.FULL_CHR_H_INT
+SWS: dict[str, Any] = {"interpolation": FLAGS, **_one_thread()}
 
 
 class Scaler:
