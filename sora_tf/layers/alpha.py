@@ -36,16 +36,16 @@ def weighted_sum(alpha, x, real, total, causal, sent=None):
         alpha: a key of FACTORS.
         x: (..., K, F) float32, the senders.
         real: (..., K, 1) float32, 1 for a real sender and 0 for none; None where all are real.
-        total: (v, scale) to the sum of each receiver's senders v·scale, (..., K, F) to
-            (..., Q, F); scale (..., K, 1), None for 1.
+        total: (v, before, after) to after·Σ before·v of each receiver's senders, (..., K, F) to
+            (..., Q, F); before (..., K, 1) and after (..., Q, 1) are None for 1.
         causal: whether senders never come after receivers.
         sent: the same for each sender's receivers; None where the joined pairs are symmetric.
     """
     ones = tf.ones_like(x[..., :1]) if real is None else real
-    before, after = FACTORS[alpha](causal, lambda: (total(ones, None), (sent or total)(ones, None)))
-    scale = before if real is None else real if before is None else real * before
-    messages = total(x, scale)
-    return messages if after is None else messages * after
+    before, after = FACTORS[alpha](causal, lambda: (total(ones), (sent or total)(ones)))
+    if real is not None:
+        before = scaled(real, before)
+    return total(x, before, after)
 
 
 def scaled(v, scale):
@@ -75,7 +75,7 @@ def attention_weights(queries, keys, valid, attention):
 
     Args:
         queries: (N, Q, U) float32.
-        keys: (N, K, U) float32.
+        keys: (N, U, K) float32; with keys innermost pairs vectorise best.
         valid: broadcasts to (N, Q, 1, K) bool, the pairs that are joined; None for all.
         attention: (U / heads, heads) float32, the vector a of each head.
 
@@ -85,7 +85,6 @@ def attention_weights(queries, keys, valid, attention):
     width, heads = attention.shape
     by_head = tf.transpose(attention)[:, None] * tf.eye(heads)[:, :, None]  # (heads, heads, width)
     by_head = tf.reshape(tf.transpose(by_head, [1, 0, 2]), [heads, heads * width])
-    keys = tf.transpose(keys, [0, 2, 1])  # (N, U, K): keys innermost, where pairs vectorise best
     pairs = tf.maximum(queries[..., None], -keys[:, None])  # (N, Q, U, K)
     logits = tf.matmul((1.0 - SLOPE) * by_head, pairs)  # (N, Q, heads, K)
     return masked_softmax(logits + tf.matmul(by_head, keys)[:, None], valid)
@@ -96,14 +95,14 @@ def similarity_weights(queries, keys, valid, neighbours):
 
     Args:
         queries: (N, Q, F) float32 of length 1.
-        keys: (N, K, F) float32 of length 1.
+        keys: (N, F, K) float32 of length 1.
         valid: broadcasts to (N, Q, 1, K) bool, the pairs that are joined; None for all.
         neighbours: keys kept.
 
     Returns:
         (N, Q, 1, K) float32.
     """
-    cosine = tf.matmul(queries, keys, transpose_b=True)[:, :, None]
+    cosine = tf.matmul(queries, keys)[:, :, None]
     ranked = cosine if valid is None else tf.where(valid, cosine, -2.0)  # below any cosine
     length = length_of(cosine, -1)
     kept = min(neighbours, length) if isinstance(length, int) else tf.minimum(neighbours, length)

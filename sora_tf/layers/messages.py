@@ -56,45 +56,68 @@ def fixed(lowering, kind, x, real, rule, table):
     """
     length = length_of(x, 1)
 
-    def everyone(v, scale):
-        return tf.reduce_sum(weights.scaled(v, scale), axis=1, keepdims=True)
+    def everyone(v, before=None, after=None):
+        return weights.scaled(
+            tf.reduce_sum(weights.scaled(v, before), axis=1, keepdims=True), after
+        )
 
-    def window(v, scale):
+    def window(v, before=None, after=None):
         past, future = rule.reach()
-        count = past + future + 1.0
-        scale = count if scale is None else count * scale
-        return sliding_mean(v * scale, past, future, rule.step)
+        mean = sliding_mean(weights.scaled(v, before), past, future, rule.step)
+        return mean * weights.scaled(past + future + 1.0, after)
 
-    def pairs(v, scale):
-        blocks = Whole() if lowering == "dense" else _band(rule, RUN)
-        receivers, senders = blocks.positions(length)
-        alpha = pair_table(rule, receivers, senders, table)
-        return blocks.merge(tf.matmul(alpha, blocks.senders(weights.scaled(v, scale))), length)
+    def dense(v, before=None, after=None):
+        alpha = pair_table(rule, Whole().positions(length), table)
+        return weighted_pairs(alpha, v, before, after)
+
+    def blocked(v, before=None, after=None):
+        blocks = _band(rule, RUN)
+        alpha = pair_table(rule, blocks.positions(length), table)
+        sums = tf.matmul(alpha, blocks.senders(weights.scaled(v, before)))
+        return weights.scaled(blocks.merge(sums, length), after)
 
     local = lowering == "band" and table is None and rule.edges != "segments"
-    total = everyone if lowering == "sum" else window if local else pairs
+    total = {"sum": everyone, "dense": dense, "band": window if local else blocked}[lowering]
     return weights.weighted_sum(kind, x, real, total, rule.edges == "causal")
 
 
-def pair_table(rule, receivers, senders, table):
+def weighted_pairs(table, v, before=None, after=None):
+    """after·(table @ (before·v)); factors the same for all clips go to the table, which is smaller.
+
+    Args:
+        table: (Q, K) float32.
+        v: (B, K, F) float32.
+        before, after: (B or 1, K, 1) and (B or 1, Q, 1) float32, or None for 1.
+    """
+    if before is not None and before.shape[0] == 1:
+        table, before = table * before[0, :, 0], None
+    if after is not None and after.shape[0] == 1:
+        table, after = table * after[0], None
+    return weights.scaled(tf.matmul(table, weights.scaled(v, before)), after)
+
+
+def pair_table(rule, positions, table):
     """(Q, K) float32: 1, or the trained weight, where a pair is joined, else 0."""
-    joined = tf.cast(rule.joined(receivers[:, None], senders[None]), tf.float32)
+    receivers, senders = positions[0][:, None], positions[1][None]
+    joined = tf.cast(rule.joined(receivers, senders), tf.float32)
     if table is None:
         return joined
-    return joined * weights.offset_weights(table, receivers[:, None] - senders[None], rule)
+    return joined * weights.offset_weights(table, receivers - senders, rule)
 
 
 class Content(NamedTuple):
     """What α looks at, and what it weighs.
 
     Args:
-        weigh: (queries, keys, valid, *params) to (N, Q, heads, K).
+        weigh: (queries (N, Q, F), keys (N, F, K), valid, *params) to (N, Q, heads, K).
+        heads: independent weights of a pair.
         width: values that `weigh` makes for a pair.
         queries, keys, values: (..., F), (..., F), (..., V) float32.
         params: trained tensors of `weigh`.
     """
 
     weigh: Callable
+    heads: int
     width: int
     queries: tf.Tensor
     keys: tf.Tensor
@@ -129,24 +152,28 @@ def attend(content, real, rule, receivers, senders):
     Returns:
         (N, Q, V) float32.
     """
-    length, features = length_of(content.values, 1), content.values.shape[-1]
+    # Laid out once, not for every chunk: keys (N, F, K), values (N, heads, K, V / heads).
+    length, heads, features = length_of(content.values, 1), content.heads, content.values.shape[-1]
+    keys = tf.transpose(content.keys, [0, 2, 1])
+    values = tf.reshape(content.values, [-1, length, heads, features // heads])
+    values = tf.transpose(values, [0, 2, 1, 3])
 
-    def make(queries, receivers, keys, values, real, *params):
+    def make(queries, receivers, sent, params):
+        keys, values, *real = sent
         valid = None
         if rule.edges != "full":
             valid = rule.joined(receivers[:, None], senders[None])[:, None]  # (Q, 1, K)
-        if not everyone:
-            there = real[:, None, None, :, 0] > 0  # (N, 1, 1, K)
+        if real:
+            there = real[0][:, None, None, :, 0] > 0  # (N, 1, 1, K)
             valid = there if valid is None else there & valid
         alpha = content.weigh(queries, keys, valid, *params)  # (N, Q, heads, K)
-        heads = alpha.shape[2]
-        split = tf.reshape(values, [-1, length, heads, features // heads])
-        messages = tf.einsum("nqhk,nkhc->nqhc", alpha, split)
+        messages = tf.matmul(tf.transpose(alpha, [0, 2, 1, 3]), values)  # (N, heads, Q, V / heads)
+        messages = tf.transpose(messages, [0, 2, 1, 3])
         return tf.reshape(messages, [-1, length_of(queries, 1), features])
 
-    everyone = real is None
-    shared = [content.keys, content.values, tf.zeros([]) if everyone else real, *content.params]
-    return by_receivers(make, length * content.width, content.queries, receivers, shared)
+    sent = [keys, values] if real is None else [keys, values, real]
+    width = length * content.width
+    return by_receivers(make, width, content.queries, receivers, sent, content.params)
 
 
 def segment_means(x, real, segment):

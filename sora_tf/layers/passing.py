@@ -30,8 +30,9 @@ def weighted_sum(graph, edges, x, alpha, causal, edge_weights=None):
     """
     column = None if edge_weights is None else edge_weights[:, None]
 
-    def total(v, scale, receiver=tfgnn.TARGET):
-        return _sum(graph, edges, weights.scaled(v, scale), receiver, column)
+    def total(v, before=None, after=None, receiver=tfgnn.TARGET):
+        sums = _sum(graph, edges, weights.scaled(v, before), receiver, column)
+        return weights.scaled(sums, after)
 
     sent = functools.partial(total, receiver=tfgnn.SOURCE)
     return weights.weighted_sum(alpha, x, None, total, causal, sent)

@@ -21,6 +21,7 @@ from sora_tf.layers.messages import (
     pair_table,
     resolve,
     segment_means,
+    weighted_pairs,
 )
 
 # isort: split
@@ -115,10 +116,7 @@ class RelationBlock(keras.layers.Layer):
 
     def build(self, input_shape):
         """Makes the weights; for a GraphTensor, whose shape says nothing, at the first call."""
-        shapes = input_shape if isinstance(input_shape, (list, tuple)) else [input_shape]
-        frames = tf.TensorShape(
-            shapes[0] if isinstance(shapes[0], (list, tuple, tf.TensorShape)) else input_shape
-        )
+        frames = _frames_shape(input_shape)
         if frames.rank == 3:
             self._make_weights(frames[-1], frames[1])
         super().build(input_shape)
@@ -209,7 +207,7 @@ class RelationBlock(keras.layers.Layer):
         x = tf.cast(x, tf.float32)
         unit = tf.math.l2_normalize(x, axis=-1)
         weigh = functools.partial(weights.similarity_weights, neighbours=self.neighbours)
-        return Content(weigh, 1, unit, unit, x)
+        return Content(weigh, 1, 1, unit, unit, x)
 
     def _attention(self, x):
         values = tf.cast(tf.tensordot(x, self.kernel, 1), tf.float32)
@@ -217,7 +215,9 @@ class RelationBlock(keras.layers.Layer):
         if self.use_bias:  # the sender's bias too, which leaves the values to the formula
             queries += tf.cast(self.query_bias + self.bias, tf.float32)
         vector = tf.cast(self.attention, tf.float32)
-        return Content(weights.attention_weights, self.units, queries, values, values, (vector,))
+        return Content(
+            weights.attention_weights, self.heads, self.units, queries, values, values, (vector,)
+        )
 
     # Graphs.
 
@@ -242,7 +242,9 @@ class RelationBlock(keras.layers.Layer):
             x = graph.node_sets[nodes].features[tfgnn.HIDDEN_STATE]
             if self.alpha == "attention":
                 content = self._content(x)
-                return passing.attention(graph, edges, *content[2:5], *content.params)
+                return passing.attention(
+                    graph, edges, content.queries, content.keys, content.values, *content.params
+                )
             if self.alpha == "similarity":
                 content = self._content(x)
                 return passing.similarity(
@@ -303,12 +305,12 @@ class RelationBlock(keras.layers.Layer):
             content = content._replace(queries=content.queries[:, window:])
             messages = attend(content, real[..., None], self.rule, receivers, senders)
         else:
-            pairs = pair_table(self.rule, receivers, senders, self.offsets)
+            pairs = pair_table(self.rule, (receivers, senders), self.offsets)
             messages = weights.weighted_sum(
                 self.alpha,
                 tf.cast(line, tf.float32),
                 real[..., None],
-                lambda v, scale: tf.matmul(pairs, weights.scaled(v, scale)),
+                functools.partial(weighted_pairs, pairs),
                 causal=True,
             )
         outputs = self._finish(messages, x, mask)
@@ -323,8 +325,7 @@ class RelationBlock(keras.layers.Layer):
 
     def compute_output_shape(self, input_shape):
         """(B, T, D) to (B, T, U)."""
-        frames = input_shape[0] if isinstance(input_shape, list) else input_shape
-        return tf.TensorShape([*tf.TensorShape(frames)[:2], self.units])
+        return tf.TensorShape([*_frames_shape(input_shape)[:2], self.units])
 
     def get_config(self):
         """All constructor arguments."""
@@ -342,3 +343,9 @@ class RelationBlock(keras.layers.Layer):
             "use_bias": self.use_bias,
             "lowering": self.lowering,
         }
+
+
+def _frames_shape(input_shape):
+    """The shape of the frames, from that of [frames, mask] or of frames alone."""
+    pair = len(input_shape) == 2 and not isinstance(input_shape, tf.TensorShape)
+    return tf.TensorShape(input_shape[0] if pair else input_shape)
