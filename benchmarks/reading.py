@@ -61,10 +61,12 @@ def pictures(count: int) -> Iterator[np.ndarray]:
 
 
 def sora_all(path: str) -> int:
+    """Every frame, by sora_tf."""
     return len(video.read(path, size=SIZE).times)
 
 
 def pyav_bare(path: str) -> int:
+    """Every frame decoded and dropped: the least that reading can cost."""
     with av.open(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -73,6 +75,7 @@ def pyav_bare(path: str) -> int:
 
 
 def pyav_all(path: str) -> int:
+    """Every frame, by PyAV as its documentation shows."""
     with av.open(path) as container:
         stream = container.streams.video[0]
         stream.codec_context.thread_count = 1
@@ -85,6 +88,7 @@ def pyav_all(path: str) -> int:
 
 
 def opencv_all(path: str) -> int:
+    """Every frame, by OpenCV."""
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     frames = []
     while True:
@@ -95,6 +99,7 @@ def opencv_all(path: str) -> int:
 
 
 def decord_all(path: str) -> int:
+    """Every frame, by decord."""
     reader = decord.VideoReader(path, width=SIZE[1], height=SIZE[0], num_threads=1)
     return len(reader.get_batch(range(len(reader))).asnumpy())
 
@@ -105,15 +110,18 @@ def moments(count: int) -> np.ndarray:
 
 
 def sora_sparse(path: str, count: int) -> int:
+    """The frames on screen at 16 times, exact."""
     return len(video.read(path, at=(moments(count) + 0.5) / FPS, size=SIZE).times)
 
 
 def sora_snap(path: str, count: int) -> int:
+    """16 frames, each within half a segment of its time."""
     wanted = (moments(count) + 0.5) / FPS
     return len(video.read(path, at=wanted, size=SIZE, snap=count / FPS / SPARSE / 2).times)
 
 
 def opencv_sparse(path: str, count: int) -> int:
+    """16 frames by place, by OpenCV."""
     capture = cv2.VideoCapture(path, cv2.CAP_FFMPEG, [cv2.CAP_PROP_N_THREADS, 1])
     frames = []
     for place in moments(count):
@@ -124,6 +132,7 @@ def opencv_sparse(path: str, count: int) -> int:
 
 
 def decord_sparse(path: str, count: int) -> int:
+    """16 frames by place, by decord."""
     reader = decord.VideoReader(path, width=SIZE[1], height=SIZE[0], num_threads=1)
     return len(reader.get_batch(moments(count)).asnumpy())
 

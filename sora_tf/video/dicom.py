@@ -93,6 +93,11 @@ class DicomFilm:
         """Seconds."""
         return self._times[-1] + self.step
 
+    @property
+    def last(self) -> float | None:
+        """Time in s of the last frame."""
+        return self._times[-1]
+
     def measure(self) -> float:
         """Seconds."""
         return self._times[-1] + self.step
@@ -142,7 +147,9 @@ class DicomFilm:
             raise VideoError(self.name, "over the limit", asked, "Cut the file into parts.")
         if _syntax(data) not in UNCOMPRESSED:
             return frames
-        there = (len(data) - data.find(PIXEL_DATA) - 8) // size
+        place = data.find(PIXEL_DATA)
+        header = 12 if data[place + 4 : place + 6] in (b"OW", b"OB") else 8
+        there = (len(data) - place - header) // size
         if there < frames:
             self.damage = f"it ends after {there} of the {frames} frames that it declares"
         if there < 1:

@@ -71,6 +71,10 @@ class Reel(Protocol):
     def duration(self) -> float | None:
         """Seconds, as the header says."""
 
+    @property
+    def last(self) -> float | None:
+        """Time in s of the last frame, once the film's end has been met."""
+
 
 class Film:
     """A film opened for decoding; a context manager.
@@ -92,6 +96,8 @@ class Film:
     stream: VideoStream
     clock: Clock
     bad_packets: int
+    _latest: int
+    _exhausted: bool
 
     def __init__(
         self,
@@ -131,11 +137,13 @@ class Film:
                     return
                 if packet.size:
                     count += 1
+                    if packet.pts is not None and packet.pts > self._latest:
+                        self._latest = packet.pts
                     yield packet
         except Exception as error:
             self.hurt(error)
-            return
-        if self._from_start:
+        self._exhausted = True
+        if self._from_start and self.damage is None:
             self._check_length(count)
 
     def decode(self, packet: av.Packet | None) -> list[av.VideoFrame]:
@@ -229,6 +237,13 @@ class Film:
         return self.stream.sample_aspect_ratio
 
     @property
+    def last(self) -> float | None:
+        """Time in s of the last frame, once the film's end has been met."""
+        if not self._exhausted or self.clock.origin is None:
+            return None
+        return max(0.0, (self._latest - self.clock.origin) * self.clock.tick)
+
+    @property
     def jumps(self) -> bool:
         """Whether the container's stamps can be relied on for jumps."""
         return bool(STAMPED & set(self.container.format.name.split(",")))
@@ -264,6 +279,8 @@ class Film:
         self.shown = 0
         self.bad_packets = 0
         self._from_start = True
+        self._exhausted = False
+        self._latest = -(2**63)
 
     def _pick_stream(self) -> VideoStream:
         best = self.container.streams.best("video")

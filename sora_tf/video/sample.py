@@ -52,21 +52,26 @@ def sample(
     begin = start or 0.0
     with open_film(source, threads, patience) as film:
         length = film.measure()
-        for _ in range(2):
+        near = snap
+        for _ in range(3):
             stop = length if end is None else min(end, length)
             if stop <= begin:
                 break
             step = (stop - begin) / count
-            near = (SNAP_SHARE * step if step > LONG_SEGMENT_S else 0.0) if snap is None else snap
+            if near is None:
+                near = SNAP_SHARE * step if step > LONG_SEGMENT_S else 0.0
             times = begin + _spread(stop - begin, count, rng)
             found = _distinct(pictures_at(film, times, size, fit, limit, near))
             if len(found.times) == count or film.expired:
                 return found
+            last = film.last
             film.restart()
-            reached = float(found.times[-1])
-            if reached > stop - step:
+            if last is not None and last <= stop - step:  # it ends sooner than the header says
+                length = last + film.step
+            elif near > 0:  # several times fell on one keyframe
+                near = 0.0
+            else:
                 break
-            length = reached + film.step
         return _by_count(film, count, start, end, size, fit, limit, rng)
 
 

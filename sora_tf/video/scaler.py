@@ -23,7 +23,8 @@ def _one_thread() -> dict[str, Any]:
 
 
 # Without full chroma libswscale takes a short cut through tables that darkens by up to 2 levels.
-FLAGS = Interpolation.FAST_BILINEAR | Interpolation.FULL_CHR_H_INT
+FULL_CHROMA = 1 << 13  # SWS_FULL_CHR_H_INT, which PyAV names from version 18 on
+FLAGS = int(Interpolation.FAST_BILINEAR) | FULL_CHROMA
 SWS: dict[str, Any] = {"interpolation": FLAGS, **_one_thread()}
 
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from .._checks import above, at_least
 
+INDEX_FIRST = {".mp4", ".mov", ".m4v"}
+
 
 def write(
     path: str | os.PathLike,
@@ -21,6 +23,7 @@ def write(
     quality: int = 18,
     keyframes_every: int = 250,
     options: dict[str, str] | None = None,
+    container_options: dict[str, str] | None = None,
 ) -> Path:
     """Writes frames as video: beside `path` first, then renamed, so nothing half-written stays.
 
@@ -35,6 +38,8 @@ def write(
         quality: constant rate factor, 0 (lossless) to 51; for encoders that have one.
         keyframes_every: most frames from one keyframe to the next.
         options: further options of the encoder.
+        container_options: options of the container; None puts the index of an MP4 first, so that
+            it can be played while it is fetched and read where it was cut short.
     Returns: the path.
     Raises:
         ValueError: a frame is not (H, W, 3) uint8, sizes differ, or there are none.
@@ -45,7 +50,9 @@ def write(
     beside = path.with_name(f".writing-{uuid4().hex}{path.suffix}")
     try:
         settings = {"crf": str(quality), "threads": "1", **(options or {})}
-        with av.open(beside, "w") as container:
+        if container_options is None and path.suffix in INDEX_FIRST:
+            container_options = {"movflags": "+faststart"}
+        with av.open(beside, "w", options=container_options or {}) as container:
             stream = container.add_stream(codec, Fraction(fps).limit_denominator(100_000))
             stream.options = settings
             stream.gop_size = keyframes_every

@@ -17,8 +17,7 @@ def greys(count: int, height: int = 48, width: int = 64) -> np.ndarray:
 
 def numbers(frames: np.ndarray) -> np.ndarray:
     """The numbers of frames made by `greys`."""
-    levels = frames.reshape(len(frames), -1).sum(1) / max(1, frames[0:1].size)
-    return np.round((levels - 10) / 3).astype(int)
+    return np.asarray([round((frame.mean() - 10) / 3) for frame in frames], int)
 
 
 def noise(count: int, height: int = 48, width: int = 64, seed: int = 0) -> np.ndarray:
@@ -36,7 +35,7 @@ def stamped(path: Path, frames: np.ndarray, ticks: list[int], codec: str = "libx
         stream.height, stream.width = frames.shape[1:3]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.time_base = Fraction(1, 1000)
-        stream.options = {"crf": "10", "threads": "1"}
+        stream.options = {"crf": "2", "threads": "1"}
         for picture, tick in zip(frames, ticks, strict=True):
             frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(picture), "rgb24")
             frame.pts, frame.time_base = tick, Fraction(1, 1000)
@@ -47,7 +46,8 @@ def stamped(path: Path, frames: np.ndarray, ticks: list[int], codec: str = "libx
 
 def on_screen(times: np.ndarray, asked: np.ndarray) -> np.ndarray:
     """Places of the frames on screen: the last one whose time is not above the time asked."""
-    return np.clip(np.searchsorted(times, np.asarray(asked) + 1e-5, side="right") - 1, 0, None)
+    asked = np.maximum(asked, 0.0) + 1e-5
+    return np.searchsorted(times, asked, side="right") - 1
 
 
 def check_sparse(path, count: int = 24, seed: int = 0, size=(40, 56)) -> video.VideoFrames:

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -46,7 +48,7 @@ def test_windows_cover_everything(duration, length, share):
     slack = 1e-6 * duration
     assert cut[0][0] == 0
     assert cut[-1][1] == pytest.approx(duration)
-    for (start, end), (following, _) in zip(cut, cut[1:], strict=False):
+    for (start, end), (following, _) in pairwise(cut):
         assert start < following <= end + slack
     assert all(end - start == pytest.approx(min(length, duration)) for start, end in cut)
 

@@ -18,14 +18,13 @@ OPEN_GOP = {"bf": "3", "x264-params": "open-gop=1:b-adapt=0:scenecut=0"}
         ("b.mkv", "libx264", B_FRAMES),
         ("b.ts", "libx264", B_FRAMES),
         ("b.flv", "libx264", B_FRAMES),
-        ("fragments.mp4", "libx264", B_FRAMES),
         ("mpeg2.ts", "mpeg2video", {"bf": "2"}),
         ("mpeg4.avi", "mpeg4", {"bf": "2"}),
         ("mpeg4.mp4", "mpeg4", {"bf": "2"}),
         ("hevc.mp4", "libx265", {"x265-params": "log-level=none:bframes=3"}),
         ("vp9.webm", "libvpx-vp9", {"deadline": "realtime", "cpu-used": "8"}),
         ("av1.mp4", "libsvtav1", {"preset": "12"}),
-        ("pictures.avi", "mjpeg", {}),
+        ("pictures.avi", "mjpeg", {"strict": "unofficial"}),
     ],
 )
 def test_frames_at_times_are_the_frames_of_a_full_decode(tmp_path, name, codec, options):
@@ -44,6 +43,16 @@ def test_frames_at_times_are_the_frames_of_a_full_decode(tmp_path, name, codec, 
         places = np.flatnonzero(full.times >= start - 1e-5)
         np.testing.assert_array_equal(part.times, full.times[places])
         np.testing.assert_array_equal(part.frames, full.frames[places])
+
+
+def test_an_mp4_in_fragments(tmp_path):
+    path = video.write(
+        tmp_path / "fragments.mp4", noise(260), 25, keyframes_every=40, options=B_FRAMES,
+        container_options={"movflags": "+frag_keyframe+empty_moov"},
+    )  # fmt: skip
+    assert b"moof" in path.read_bytes()
+    for seed, count in enumerate((6, 60)):
+        assert len(check_sparse(path, count, seed).times) == 260
 
 
 def test_few_frames_of_a_long_film_cost_few_decodes(tmp_path, monkeypatch):
