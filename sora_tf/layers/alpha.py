@@ -41,7 +41,8 @@ def weighted_sum(alpha, x, real, total, causal, sent=None):
         causal: whether senders never come after receivers.
         sent: the same for each sender's receivers; None where the joined pairs are symmetric.
     """
-    ones = tf.ones_like(x[..., :1]) if real is None else real
+    everyone = [1] * (x.shape.rank - 2) + [length_of(x, -2), 1]  # one row for all clips
+    ones = tf.ones(everyone) if real is None else real
     before, after = FACTORS[alpha](causal, lambda: (total(ones), (sent or total)(ones)))
     if real is not None:
         before = scaled(real, before)

@@ -50,7 +50,7 @@ class RelationBlock(keras.layers.Layer):
             similar frames, ties by index.
         edges, window, dilation, segment: which frames are joined; see `EdgeRule`. With "full"
             edges (and among segment nodes) "learned" offsets beyond `window` share a weight.
-        heads: attention heads; must divide `units`.
+        heads: heads of "attention"; must divide `units`.
         neighbours: frames kept by "similarity".
         activation: σ.
         use_bias: whether there is b (and b_q).
@@ -58,7 +58,8 @@ class RelationBlock(keras.layers.Layer):
             ("full" edges, "uniform" or "gcn"). "dense": all pairs of frames. "band": blocks of
             neighbouring frames, linear in T (not for "full"). "graph": TensorFlow GNN's
             operations on the GraphTensor of `FrameGraph`. "auto" takes "sum" or else "dense" for
-            "full" edges, "dense" for known T up to 64, else "band".
+            "full" edges, "dense" for short clips of known length (64 frames; three windows where
+            α looks at the features), else "band".
     Call arguments:
         inputs: [x (B, T, D) float, mask (B, T) bool], True where the frame is real; or x alone
             where all are; or a GraphTensor with node set "frame" (feature "hidden_state") and

@@ -26,7 +26,7 @@ def check_layer(layer, inputs, input_shapes=None, tolerance=1e-6):
     """
     arrays = inputs if isinstance(inputs, list) else [inputs]
     outputs = layer(inputs).numpy()
-    _check_config(layer)
+    check_config(layer)
     _check_shape(layer, inputs, outputs)
     twin = type(layer).from_config(layer.get_config())
     twin(inputs)
@@ -37,7 +37,8 @@ def check_layer(layer, inputs, input_shapes=None, tolerance=1e-6):
         _check_mask(layer, *arrays, outputs, tolerance)
 
 
-def _check_config(layer):
+def check_config(layer):
+    """Checks that all constructor arguments come back from get_config, as JSON."""
     config = layer.get_config()
     parameters = inspect.signature(type(layer).__init__).parameters.values()
     kinds = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 import tensorflow as tf
-from contract import _check_config
+from contract import check_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -67,7 +67,7 @@ def test_unknown_length_and_no_mask():
 
 
 def test_config():
-    _check_config(FrameGraph("dilated", window=3, dilation=4, segment=5, name="graph"))
+    check_config(FrameGraph("dilated", window=3, dilation=4, segment=5, name="graph"))
 
 
 @pytest.mark.parametrize(

@@ -172,19 +172,39 @@ def test_compiled_by_xla(alpha, edges, clip):
     np.testing.assert_allclose(made, expected, atol=1e-5)
 
 
+def relation_model(**arguments):
+    frames, mask = (
+        keras.Input([11, 6], 1, name="x"),
+        keras.Input([11], 1, name="mask", dtype=tf.bool),
+    )
+    arguments = {"window": 2, "heads": 2, "lowering": "band", **arguments}
+    hidden = RelationBlock(8, **arguments)([frames, mask])
+    return keras.Model([frames, mask], RelationBlock(4, **arguments)([hidden, mask]))
+
+
+def run_lite(content, clip):
+    interpreter = tf.lite.Interpreter(model_content=content, num_threads=1)
+    interpreter.allocate_tensors()
+    for detail in interpreter.get_input_details():
+        interpreter.set_tensor(detail["index"], clip[detail["dtype"] == np.bool_])
+    interpreter.invoke()
+    return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
+
+
 @pytest.mark.parametrize(("alpha", "edges"), [("gcn", "window"), ("attention", "causal")])
 def test_tflite_with_builtin_operations_only(alpha, edges, clip):
-    frames, mask = keras.Input([11, 6], 1), keras.Input([11], 1, dtype=tf.bool)
-    arguments = {"alpha": alpha, "edges": edges, "window": 2, "heads": 2, "lowering": "band"}
-    hidden = RelationBlock(8, **arguments)([frames, mask])
-    model = keras.Model([frames, mask], RelationBlock(4, **arguments)([hidden, mask]))
+    model, one = relation_model(alpha=alpha, edges=edges), [part[1:] for part in clip]
     converter = tf.lite.TFLiteConverter.from_keras_model(model)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    interpreter = tf.lite.Interpreter(model_content=converter.convert(), num_threads=1)
-    interpreter.allocate_tensors()
-    one = [part[1:] for part in clip]
-    for detail in interpreter.get_input_details():
-        interpreter.set_tensor(detail["index"], one[detail["dtype"] == np.bool_])
-    interpreter.invoke()
-    made = interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
-    np.testing.assert_allclose(made, model(one), atol=1e-5)
+    np.testing.assert_allclose(run_lite(converter.convert(), one), model(one), atol=1e-5)
+
+
+def test_attention_keeps_its_levels_in_int8(clip):
+    # A mask of -1e9 in the scores would take all 256 levels for itself.
+    model, one = relation_model(alpha="attention", edges="causal"), [part[1:] for part in clip]
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: iter([{"x": one[0], "mask": one[1]}])
+    expected = model(one).numpy()
+    error = run_lite(converter.convert(), one) - expected
+    assert np.sqrt(np.mean(error**2) / np.mean(expected**2)) < 0.1

@@ -229,6 +229,22 @@ def test_graph_of_the_users_own(alpha):
     assert y.edge_sets["relation"].sizes.numpy().tolist() == [4]
 
 
+def test_graph_inside_a_saved_model(tmp_path):
+    x, mask = clips(11)
+    inputs = [keras.Input([None, FEATURES]), keras.Input([None], dtype=tf.bool)]
+    graph = RelationBlock(UNITS, window=3)(FrameGraph(window=3)(inputs))
+    states = tfgnn.keras.layers.Readout(node_set_name="frame")(graph)
+    model = keras.Model(inputs, states)
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_allclose(loaded([x, mask]), model([x, mask]), atol=1e-6)
+    block = RelationBlock(UNITS, window=3)
+    block([x, mask])
+    block.set_weights(model.get_weights())
+    expected = block([x, mask]).numpy()[mask]
+    np.testing.assert_allclose(loaded([x, mask]).numpy()[mask.reshape(-1)], expected, atol=1e-5)
+
+
 def test_bad_graphs():
     with pytest.raises(ValueError, match="needs the edge feature 'offset'"):
         RelationBlock(4, alpha="learned")(ring())
