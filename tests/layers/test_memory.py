@@ -3,8 +3,10 @@ import pytest
 from contract import check_layer
 
 from sora_tf._keras import keras
-from sora_tf.layers import FoldFrames, FrameMemory, UnfoldFrames
+from sora_tf.layers import AllFrames, FoldFrames, FrameMemory, UnfoldFrames
 from sora_tf.layers.frames import start_of
+
+MASK = np.array([[True, True, False], [True, False, True]])
 
 
 def frames_of(*values):
@@ -58,7 +60,14 @@ def test_chunks_equal_the_clip(chunk, replace):
 @pytest.mark.parametrize("layer", [FrameMemory(0.5), FrameMemory(0.25, replace=True)])
 def test_contract(layer):
     x = np.random.default_rng(0).normal(size=(6, 4, 4, 8)).astype("float32")
-    check_layer(layer, [x, np.ones((2, 3), bool)])
+    check_layer(layer, [x, MASK], input_shapes=[(4, 4, 8), (3,)])
+
+
+def test_contract_of_folding():
+    x = np.random.default_rng(0).normal(size=(2, 3, 4)).astype("float32")
+    check_layer(FoldFrames(), x)
+    check_layer(AllFrames(), x)
+    check_layer(UnfoldFrames(), [x.reshape(6, 4), MASK])
 
 
 def test_fold_and_unfold_undo_each_other():
