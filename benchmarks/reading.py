@@ -159,13 +159,13 @@ def contestants(path: str, count: int) -> dict[str, Callable[[], int]]:
 
 
 def timed(rows: dict[str, Callable[[], int]], count: int, rounds: int) -> dict[str, list[float]]:
-    """Seconds of every row in every round; the rows take turns within a round."""
+    """CPU seconds of every row in every round; the rows take turns within a round."""
     seconds: dict[str, list[float]] = {name: [] for name in rows}
     for turn in range(rounds + 1):
         for name, row in rows.items():
-            begun = time.perf_counter()
+            begun = time.process_time()
             got = row()
-            spent = time.perf_counter() - begun
+            spent = time.process_time() - begun
             if got != (SPARSE if " 16" in name else count):
                 raise RuntimeError(f"{name} gave {got} frames")
             if turn:  # the first round warms the caches
@@ -214,7 +214,9 @@ def main() -> None:
 
 def show(every: int, frames: int, seconds: dict[str, list[float]]) -> dict[str, object]:
     """Prints one film's table and returns its figures."""
-    print(f"\nkeyframe every {every} frames: median of {len(seconds['sora_tf all'])} rounds")
+    print(
+        f"\nkeyframe every {every} frames: median CPU time of {len(seconds['sora_tf all'])} rounds"
+    )
     medians = {name: statistics.median(spent) for name, spent in seconds.items()}
     for name, median in medians.items():
         rate = f"{frames / median:8.0f} frames/s" if " 16" not in name else ""

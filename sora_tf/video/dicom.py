@@ -142,7 +142,8 @@ class DicomFilm:
         if rows * columns < 1 or frames < 1:
             raise VideoError(self.name, "no frames", "it holds no pictures")
         size = rows * columns * samples * math.ceil(bits / 8)
-        if rows * columns > MAX_PIXELS or frames * size > MOST_BYTES:
+        decoded = frames * rows * columns * samples * 2  # tensorflow-io is asked for 16 bits
+        if rows * columns > MAX_PIXELS or decoded > MOST_BYTES:
             asked = f"{frames} frames of {columns} by {rows}"
             raise VideoError(self.name, "over the limit", asked, "Cut the file into parts.")
         if _syntax(data) not in UNCOMPRESSED:

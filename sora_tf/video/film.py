@@ -261,7 +261,7 @@ class Film:
             codec=context.codec.canonical_name,
             width=context.width,
             height=context.height,
-            pixel_format=context.pix_fmt or "",
+            pixel_format=context.format.name if context.format else "",
             fps=float(rate) if rate else None,
             declared_frames=self.stream.frames or None,
             has_audio=bool(self.container.streams.audio),

@@ -60,29 +60,31 @@ def pictures_at(
             "at must be a flat list of finite times in s, got "
             f"{times.tolist()!r:.80}. Leave out what is no time."
         )
-    wanted, places = np.unique(np.maximum(times, 0.0), return_inverse=True)
+    wanted, places, counts = np.unique(
+        np.maximum(times, 0.0), return_inverse=True, return_counts=True
+    )
+    rows_of = np.split(np.argsort(places, kind="stable"), np.cumsum(counts)[:-1])
+    frames = np.empty(0, np.uint8)
+    shown_at = np.full(len(times), np.nan)
     scaler: Scaler | None = None
-    kept: list[np.ndarray] = []
-    kept_times: list[float] = []
-    which: list[int] = []
-    for _, time, frame in frames_at(film, wanted.tolist() or [0.0], snap):
+    last = (math.nan, 0)  # time and row of the frame scaled last
+    for place, time, frame in frames_at(film, wanted.tolist() or [0.0], snap):
         if scaler is None:
             scaler = scaler_of(film, frame, size, fit)
             _within(film, len(times), scaler, limit)
-        if not which or time != kept_times[-1]:
-            picture = np.empty((*scaler.size, 3), np.uint8)
-            scaler.into(frame, picture)
-            kept.append(picture)
-            kept_times.append(time)
-        which.append(len(kept) - 1)
+            frames = np.empty((len(times), *scaler.size, 3), np.uint8)
+        for row in rows_of[place].tolist():
+            if time == last[0]:
+                frames[row] = frames[last[1]]
+            else:
+                scaler.into(frame, frames[row])
+            shown_at[row], last = time, (time, row)
     if scaler is None:
         raise film.none_came()
-    got = places < len(which)
-    order = np.asarray(which)[places[got]] if len(times) else np.zeros(0, int)
-    frames = np.empty((len(order), *scaler.size, 3), np.uint8)
-    for row, source in enumerate(order):
-        frames[row] = kept[source]
-    return VideoFrames(frames, np.asarray(kept_times)[order], film.damage)
+    got = ~np.isnan(shown_at)
+    if not got.all():
+        frames, shown_at = frames[got], shown_at[got]
+    return VideoFrames(frames, shown_at, film.damage)
 
 
 def pictures_between(

@@ -58,10 +58,11 @@ def windows(duration: float, length: float, step: float) -> list[tuple[float, fl
     above("windows", "length", length, 0, "s", "Give the length of a window.")
     above("windows", "step", step, 0, "s", "Give the time from one window to the next.")
     at_least("windows", "length", length, step, "s (the step)", "Take a smaller step.")
-    if duration <= length:
-        return [(0.0, float(duration))]
     last = duration - length
-    starts = [i * step for i in range(math.ceil(last / step - 1e-9))]
+    count = math.ceil(last / step - 1e-9)  # windows before the last one
+    if count < 1:
+        return [(0.0, float(duration))]
+    starts = [i * step for i in range(count)]
     return [(start, start + length) for start in [*starts, last]]
 
 

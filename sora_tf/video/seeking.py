@@ -149,8 +149,7 @@ class _Hopper:
                 else:
                     self.ended = True
             yield from self._ready()
-        if not self.film.expired:
-            self._drain()
+        self._drain()
         yield from self._ready()
 
     def _begin(self, key: int | None) -> None:

@@ -225,6 +225,25 @@ def test_patience_ends_reading(tmp_path):
     assert len(got.times) == 200
 
 
+def test_patience_gives_what_there_is_by_then(tmp_path, monkeypatch):
+    path = video.write(tmp_path / "film.mp4", greys(60), 25, keyframes_every=15)
+    clock = iter(range(1000))  # every look at the clock takes a second
+    monkeypatch.setattr("sora_tf.video.film.time.monotonic", lambda: next(clock))
+    for asked in ({}, {"at": np.arange(60) / 25}):
+        got = video.read(path, patience=70.0, **asked)
+        assert 5 < len(got.times) < 60
+        assert "70.0 s of patience" in got.damage
+        np.testing.assert_array_equal(numbers(got.frames), np.arange(len(got.times)))
+
+
+@pytest.mark.parametrize("threads", [2, 4])
+def test_more_threads_give_the_same(film, threads):
+    for asked in ({}, {"at": [0.3, 2.2, 1.1]}, {"start": 0.7}):
+        one, more = video.read(film, **asked), video.read(film, **asked, threads=threads)
+        np.testing.assert_array_equal(one.frames, more.frames)
+        np.testing.assert_array_equal(one.times, more.times)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
