@@ -72,10 +72,15 @@ def _check_file(layer, arrays, outputs, input_shapes, tolerance):
 def _check_mask(layer, x, mask, outputs, tolerance):
     assert mask.any(), "the mask must have real frames"
     assert not mask.all(), "the mask must have masked frames"
-    masked = ~mask.reshape(-1) if len(x) == mask.size and len(x) != len(mask) else ~mask
     other = x.copy()
-    other[masked] = 7.0
+    other[_frames(x, ~mask)] = 7.0
     made = layer([other, mask]).numpy()
-    frames = made.shape[: masked.ndim] == masked.shape
-    kept = ~masked if frames else ...
+    kept = _frames(made, mask)
     np.testing.assert_allclose(made[kept], outputs[kept], atol=tolerance, rtol=0)
+
+
+def _frames(values, mask):
+    """What picks some frames of (B, T, ...) or (B·T, ...); everything where there are no frames."""
+    if values.shape[:2] == mask.shape:
+        return mask
+    return mask.reshape(-1) if len(values) == mask.size else ...
