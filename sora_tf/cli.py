@@ -297,6 +297,8 @@ def _parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a verb; the console script `sora-tf`."""
     args = _parser().parse_args(argv)
+    # TensorFlow greets with errors about GPUs it does not need; what matters, it raises.
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0" if args.debug else "3"
     logging.basicConfig(format="sora-tf: %(message)s", level=logging.INFO)
     try:
         return args.run_verb(args)

@@ -1,11 +1,11 @@
 """Reading and writing video: files to (T, H, W, 3) arrays with times, and back."""
 
-from . import sampling
-from .errors import VideoError
-from .pictures import VideoFrames
-from .reader import VideoInfo, frames_of, probe, read
-from .sample import sample
-from .writer import write
+from sora_tf.video import sampling
+from sora_tf.video.errors import VideoError
+from sora_tf.video.pictures import VideoFrames
+from sora_tf.video.reader import VideoInfo, frames_of, probe, read
+from sora_tf.video.sample import sample
+from sora_tf.video.writer import write
 
 __all__ = [
     "VideoError",

@@ -8,9 +8,9 @@ from typing import IO
 import av
 import numpy as np
 
-from .errors import VideoError
-from .film import FilmFacts
-from .scaler import MAX_PIXELS
+from sora_tf.video.errors import VideoError
+from sora_tf.video.film import FilmFacts
+from sora_tf.video.scaler import MAX_PIXELS
 
 DEFAULT_FRAME_MS = 40.0
 MOST_BYTES = 2 * 2**30
@@ -112,7 +112,7 @@ class DicomFilm:
         import tensorflow as tf
         import tensorflow_io as tfio
 
-        from .._keras import keras as _  # noqa: F401, must come before TensorFlow
+        from sora_tf._keras import keras as _  # noqa: F401, must come before TensorFlow
 
         try:
             keys = tf.constant(list(TAGS.values()), tf.uint32)

@@ -9,10 +9,10 @@ import av
 from av.container import InputContainer
 from av.video.stream import VideoStream
 
-from .clock import Clock
-from .errors import VideoError
-from .scaler import MAX_PIXELS
-from .source import open_container
+from sora_tf.video.clock import Clock
+from sora_tf.video.errors import VideoError
+from sora_tf.video.scaler import MAX_PIXELS
+from sora_tf.video.source import open_container
 
 # Containers whose packets carry true presentation times.
 STAMPED = {"mov", "matroska", "webm", "mpegts", "flv"}

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from .dicom import DicomFilm, is_dicom
-from .film import Film, Reel
-from .source import Source, handle_of, name_of
+from sora_tf.video.dicom import DicomFilm, is_dicom
+from sora_tf.video.film import Film, Reel
+from sora_tf.video.source import Source, handle_of, name_of
 
 
 @contextmanager

@@ -7,10 +7,10 @@ from typing import NamedTuple
 import av
 import numpy as np
 
-from .errors import VideoError
-from .film import Reel
-from .scaler import Scaler
-from .seeking import TOLERANCE_S, frames_at, frames_from
+from sora_tf.video.errors import VideoError
+from sora_tf.video.film import Reel
+from sora_tf.video.scaler import Scaler
+from sora_tf.video.seeking import TOLERANCE_S, frames_at, frames_from
 
 LIMIT = 2 * 2**30
 BUFFER_BYTES = 128 * 2**20

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import above, at_least, one_of
-from .geometry import FITS, Orientation, pixel_aspect, shown_size
-from .opening import open_film
-from .pictures import (
+from sora_tf._checks import above, at_least, one_of
+from sora_tf.video.geometry import FITS, Orientation, pixel_aspect, shown_size
+from sora_tf.video.opening import open_film
+from sora_tf.video.pictures import (
     LIMIT,
     VideoFrames,
     frames_between,
@@ -17,8 +17,8 @@ from .pictures import (
     pictures_between,
     scaler_of,
 )
-from .scaler import film_orientation
-from .source import Source
+from sora_tf.video.scaler import film_orientation
+from sora_tf.video.source import Source
 
 
 @dataclass(frozen=True)

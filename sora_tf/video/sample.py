@@ -2,14 +2,20 @@
 
 import numpy as np
 
-from .._checks import above, at_least
-from .errors import VideoError
-from .film import Reel
-from .opening import open_film
-from .pictures import LIMIT, VideoFrames, frames_between, pictures_at, pictures_by_place
-from .reader import check_ask
-from .sampling import random_in_segments, uniform
-from .source import Source
+from sora_tf._checks import above, at_least
+from sora_tf.video.errors import VideoError
+from sora_tf.video.film import Reel
+from sora_tf.video.opening import open_film
+from sora_tf.video.pictures import (
+    LIMIT,
+    VideoFrames,
+    frames_between,
+    pictures_at,
+    pictures_by_place,
+)
+from sora_tf.video.reader import check_ask
+from sora_tf.video.sampling import random_in_segments, uniform
+from sora_tf.video.source import Source
 
 LONG_SEGMENT_S = 4.0
 SNAP_SHARE = 0.25

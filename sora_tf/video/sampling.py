@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from .._checks import above, at_least
+from sora_tf._checks import above, at_least
 
 
 def uniform(duration: float, count: int) -> np.ndarray:

@@ -7,8 +7,15 @@ import av
 import numpy as np
 from av.video.reformatter import Interpolation, VideoReformatter
 
-from .errors import VideoError
-from .geometry import Orientation, Placement, orientation_of, pixel_aspect, place, shown_size
+from sora_tf.video.errors import VideoError
+from sora_tf.video.geometry import (
+    Orientation,
+    Placement,
+    orientation_of,
+    pixel_aspect,
+    place,
+    shown_size,
+)
 
 MAX_PIXELS = 2**28
 

@@ -7,7 +7,7 @@ from itertools import islice
 
 import av
 
-from .film import Film, Reel
+from sora_tf.video.film import Film, Reel
 
 Shown = tuple[int, float, av.VideoFrame]
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 import av
 from av.container import InputContainer
 
-from .errors import VideoError
+from sora_tf.video.errors import VideoError
 
 Source = str | os.PathLike | IO[bytes]
 

@@ -4,12 +4,12 @@ import os
 from collections.abc import Iterable
 from fractions import Fraction
 from pathlib import Path
-from uuid import uuid4
 
 import av
 import numpy as np
 
-from .._checks import above, at_least
+from sora_tf._checks import above, at_least
+from sora_tf._files import replacing
 
 INDEX_FIRST = {".mp4", ".mov", ".m4v"}
 
@@ -47,19 +47,17 @@ def write(
     above("write", "fps", fps, 0, "frames/s", "Give the frame rate.")
     at_least("write", "keyframes_every", keyframes_every, 1, "frames", "Use 1 for keyframes only.")
     path = Path(path)
-    beside = path.with_name(f".writing-{uuid4().hex}{path.suffix}")
-    try:
-        settings = {"crf": str(quality), "threads": "1", **(options or {})}
-        if container_options is None and path.suffix in INDEX_FIRST:
-            container_options = {"movflags": "+faststart"}
-        with av.open(beside, "w", options=container_options or {}) as container:
-            stream = container.add_stream(codec, Fraction(fps).limit_denominator(100_000))
-            stream.options = settings
-            stream.gop_size = keyframes_every
-            _encode(container, stream, frames)
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
+    settings = {"crf": str(quality), "threads": "1", **(options or {})}
+    if container_options is None and path.suffix in INDEX_FIRST:
+        container_options = {"movflags": "+faststart"}
+    with (
+        replacing(path) as beside,
+        av.open(beside, "w", options=container_options or {}) as container,
+    ):
+        stream = container.add_stream(codec, Fraction(fps).limit_denominator(100_000))
+        stream.options = settings
+        stream.gop_size = keyframes_every
+        _encode(container, stream, frames)
     return path
 
 
