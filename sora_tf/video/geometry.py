@@ -30,9 +30,9 @@ class Orientation(NamedTuple):
         return 180 if self.flip_rows else 0
 
     def turn(self, picture: np.ndarray) -> np.ndarray:
-        """(h, w, C) as coded -> a view (h', w', C) as shown."""
+        """(h, w, ...) as coded -> a view (h', w', ...) as shown."""
         if self.transpose:
-            picture = picture.transpose(1, 0, 2)
+            picture = picture.swapaxes(0, 1)
         if self.flip_rows:
             picture = picture[::-1]
         if self.flip_columns:

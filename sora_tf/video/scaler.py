@@ -31,6 +31,7 @@ def _one_thread() -> dict[str, Any]:
 
 # Without full chroma libswscale takes a short cut through tables that darkens by up to 2 levels.
 FULL_CHROMA = 1 << 13  # SWS_FULL_CHR_H_INT, which PyAV names from version 18 on
+OPAQUE = "gbrp"  # libswscale writes planes in half the time of interleaved bytes
 FLAGS = int(Interpolation.FAST_BILINEAR) | FULL_CHROMA
 SWS: dict[str, Any] = {"interpolation": FLAGS, **_one_thread()}
 
@@ -82,16 +83,11 @@ class Scaler:
             scaled = self._sws.reformat(frame, width, height, target, **SWS)
         except (av.error.FFmpegError, ValueError, MemoryError) as error:
             raise VideoError(self.name, "damaged", f"a frame cannot be scaled: {error}") from error
-        plane = scaled.planes[0]
-        depth = 4 if target == "rgba" else 3
-        picture = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
-        picture = picture[:height, : width * depth].reshape(height, width, depth)
-        if depth == 4:
-            picture = _on_black(picture)
-        picture = self.orientation.turn(picture)[placement.taken]
-        if picture.shape != out.shape:
-            out[...] = 0
-        out[placement.filled] = picture
+        for channel, plane in enumerate(_channels(scaled)):
+            part = self.orientation.turn(plane)[placement.taken]
+            if part.shape != out.shape[:2]:
+                out[..., channel] = 0
+            out[..., channel][placement.filled] = part
 
     def _shown(self, frame: av.VideoFrame) -> tuple[int, int]:
         return shown_size(frame.width, frame.height, self.aspect, self.orientation.transpose)
@@ -101,7 +97,7 @@ class Scaler:
         placement = place(self._shown(frame), self.size, self.fit, self.orientation.transpose)
         self._check(placement.scaled)
         has_alpha = any(part.is_alpha for part in frame.format.components)
-        return placement, "rgba" if has_alpha or frame.format.has_palette else "rgb24"
+        return placement, "rgba" if has_alpha or frame.format.has_palette else OPAQUE
 
     def _check(self, size: tuple[int, int]) -> None:
         if size[0] * size[1] > MAX_PIXELS:
@@ -117,6 +113,21 @@ def film_orientation(frame: av.VideoFrame) -> Orientation:
     """How the film that `frame` begins is laid when shown."""
     matrix: Any = frame.side_data.get("DISPLAYMATRIX")
     return orientation_of(None if matrix is None else bytes(memoryview(matrix)))
+
+
+def _channels(scaled: av.VideoFrame) -> list[np.ndarray]:
+    """Red, green and blue (h, w) of a converted picture."""
+    if scaled.format.name == OPAQUE:
+        green, blue, red = (_plane(scaled, number, 1)[..., 0] for number in range(3))
+        return [red, green, blue]
+    return list(np.moveaxis(_on_black(_plane(scaled, 0, 4)), -1, 0))
+
+
+def _plane(scaled: av.VideoFrame, number: int, depth: int) -> np.ndarray:
+    """A plane (h, w, depth) where ffmpeg has put it; rows may be padded there."""
+    plane = scaled.planes[number]
+    rows = np.frombuffer(memoryview(plane), np.uint8).reshape(-1, plane.line_size)
+    return rows[: scaled.height, : scaled.width * depth].reshape(scaled.height, -1, depth)
 
 
 def _on_black(picture: np.ndarray) -> np.ndarray:
