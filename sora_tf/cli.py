@@ -299,7 +299,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = _parser().parse_args(argv)
     # TensorFlow greets with errors about GPUs it does not need; what matters, it raises.
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0" if args.debug else "3"
-    logging.basicConfig(format="sora-tf: %(message)s", level=logging.INFO)
+    logging.basicConfig(format="sora-tf: %(message)s", level=logging.WARNING)
+    logging.getLogger("sora_tf").setLevel(logging.INFO)
     try:
         return args.run_verb(args)
     except KeyboardInterrupt:

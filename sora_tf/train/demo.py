@@ -1,5 +1,6 @@
 """The whole way in a few minutes: moving digits as files, a model, a baseline, an embedding."""
 
+import logging
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from sora_tf.train.fit import TrainConfig, train_classifier
 from sora_tf.train.run import Run
 from sora_tf.video import write
 
+LOG = logging.getLogger(__name__)
 COUNTS = {"train": 480, "val": 120, "test": 240}
 # A mirrored clip moves the other way, which is another label.
 AUGMENT = replace(Augment.none(), crop=0.1, colour=0.2)
@@ -48,11 +50,13 @@ def demo(
     config = micro()
     index = clips / "index.csv"
     if not index.is_file():
+        LOG.info("writing moving digits: %s", clips)
         with counting("writing clips") as update:
             write_digits(clips, counts or COUNTS, config.frames, config.size[0], progress=update)
     training = TrainConfig(epochs=epochs, batch_size=16, learning_rate=2e-3)
     accuracies = {}
     for name, model in (("run", config), ("baseline", frame_average(config))):
+        LOG.info("training %s: %s", name, folder / name)
         run = train_classifier(
             index, folder / name, model=model, training=training, augment=AUGMENT,
             cache=folder / "cache", verbose=verbose,
