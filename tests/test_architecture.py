@@ -99,3 +99,15 @@ def test_every_public_name_is_there():
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = sora_tf.nothing
     assert "build_sora" in dir(sora_tf)
+
+
+def test_layers_are_built_after_seeding_on_every_python():
+    from sora_tf._keras import keras
+
+    made = []
+    for _ in range(2):
+        keras.utils.set_random_seed(7)
+        made.append(keras.layers.Dense(3, kernel_initializer="glorot_uniform"))
+        made[-1].build((None, 4))
+    assert (made[0].kernel.numpy() == made[1].kernel.numpy()).all()
+    assert made[0].kernel.numpy().any()
