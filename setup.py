@@ -26,6 +26,7 @@ REQUIRES = [
 
 EXTRAS = {
     "dev": [
+        "ai-edge-litert>=2.1",
         "hypothesis>=6.100",
         "ipykernel>=6.29",
         "mypy>=1.10",
@@ -37,6 +38,13 @@ EXTRAS = {
         "pytest-cov>=5",
         "ruff>=0.6",
         "types-tqdm",
+    ],
+    "export": [
+        "onnxruntime>=1.18,<1.24",  # checks ONNX files; 1.24 wants Python 3.11
+    ],
+    "serving": [
+        "grpcio>=1.60",
+        "tensorflow-serving-api>=2.17,<2.18",  # the client's gRPC side
     ],
     "benchmarks": [
         "decord>=0.6; platform_machine == 'x86_64'",

@@ -3,7 +3,7 @@
 from sora_tf.layers.frames import AllFrames, FoldFrames, UnfoldFrames
 from sora_tf.layers.graph import FrameGraph
 from sora_tf.layers.memory import FrameMemory
-from sora_tf.layers.pooling import MaskedMeanPool, SpaceTimeAttentionPool
+from sora_tf.layers.pooling import MaskedMeanPool, RecentMeanPool, SpaceTimeAttentionPool
 from sora_tf.layers.relation import RelationBlock
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "FrameGraph",
     "FrameMemory",
     "MaskedMeanPool",
+    "RecentMeanPool",
     "RelationBlock",
     "SpaceTimeAttentionPool",
     "UnfoldFrames",

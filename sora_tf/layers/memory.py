@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from sora_tf import _checks
 from sora_tf._keras import keras
-from sora_tf.layers.frames import length_of, start_of
+from sora_tf.layers.frames import length_of
 
 
 @keras.utils.register_keras_serializable(package="sora_tf")
@@ -54,7 +54,9 @@ class FrameMemory(keras.layers.Layer):
 
     def call(self, inputs):
         """Adds the previous frame; the first frame sees zeros."""
-        return self.step(inputs, start_of(self, inputs))[0]
+        x, mask = inputs
+        now = self._flat(x, mask)
+        return self._beside(x, tf.pad(now[:, :-1], [[0, 0], [1, 0], [0, 0]]))
 
     def state_spec(self, input_shape):
         """The state between chunks: the last frame's remembered channels."""
@@ -72,17 +74,25 @@ class FrameMemory(keras.layers.Layer):
             outputs as in `call`, and the new state.
         """
         x, mask = inputs
-        m = self.remembered
-        values = x.shape[1] * x.shape[2] * m
-        frames = length_of(mask, 1)
-        now = tf.reshape(x[..., :m], [-1, frames, values])  # (B, n, H·W·m)
-        now *= tf.cast(mask, x.dtype)[..., None]
-        before = tf.reshape(state["previous"], [-1, 1, values])
-        line = tf.concat([before, now], axis=1)  # (B, n + 1, H·W·m)
-        past = tf.reshape(line[:, :-1], [-1, *x.shape[1:-1], m])
-        last = tf.reshape(line[:, -1], [-1, *x.shape[1:-1], m])
-        parts = [past, x[..., m:]] if self.replace else [x, past]
-        return tf.concat(parts, axis=-1), {"previous": last}
+        if mask.shape[1] == 1:  # the same, without a line of frames to cut up
+            now = x[..., : self.remembered] * tf.cast(mask, x.dtype)[..., None, None]
+            return self._beside(x, state["previous"]), {"previous": now}
+        now = self._flat(x, mask)
+        line = tf.concat([tf.reshape(state["previous"], [-1, 1, now.shape[-1]]), now], axis=1)
+        last = tf.reshape(line[:, -1:], [-1, *x.shape[1:-1], self.remembered])
+        return self._beside(x, line[:, :-1]), {"previous": last}
+
+    def _flat(self, x, mask):
+        """What is remembered of each frame, (B, n, H·W·m); zeros of a masked one."""
+        values = x.shape[1] * x.shape[2] * self.remembered
+        kept = tf.reshape(x[..., : self.remembered], [-1, length_of(mask, 1), values])
+        return kept * tf.cast(mask, x.dtype)[..., None]
+
+    def _beside(self, x, past):
+        """x with what is remembered, given in any shape of the same values."""
+        past = tf.reshape(past, [-1, *x.shape[1:-1], self.remembered])
+        parts = [past, x[..., self.remembered :]] if self.replace else [x, past]
+        return tf.concat(parts, axis=-1)
 
     def compute_output_shape(self, input_shape):
         """C + m channels, or C with `replace`."""

@@ -47,8 +47,9 @@ class MaskedMeanPool(keras.layers.Layer):
         """
         x, mask = inputs
         weight = tf.cast(mask, tf.float32)[..., None]  # (B, n, 1)
-        total = state["total"] + tf.reduce_sum(tf.cast(x, tf.float32) * weight, axis=1)
-        count = state["count"] + tf.reduce_sum(weight, axis=1)
+        # add_n stays in floating point in an int8 model, which a sum without bound must.
+        total = tf.add_n([state["total"], tf.reduce_sum(tf.cast(x, tf.float32) * weight, axis=1)])
+        count = tf.add_n([state["count"], tf.reduce_sum(weight, axis=1)])
         mean = total / tf.maximum(count, self.floor)
         return tf.cast(mean, self.compute_dtype), {"total": total, "count": count}
 
@@ -60,6 +61,68 @@ class MaskedMeanPool(keras.layers.Layer):
     def get_config(self):
         """All constructor arguments."""
         return {**super().get_config(), "floor": self.floor}
+
+
+@keras.utils.register_keras_serializable(package="sora_tf")
+class RecentMeanPool(keras.layers.Layer):
+    """Averages the last frame vectors of a stream, as `MaskedMeanPool` does those of a clip.
+
+    y[b] = Σ_t m[b,t]·x[b,t] / max(Σ_t m[b,t], 1) over the last `frames` frames t. What came
+    before them is forgotten, so the answer after a million frames is that of the last few alone.
+
+    Args:
+        frames: frames averaged over.
+    Call arguments:
+        inputs: [x (B, T, D), mask (B, T) bool, True where the frame is real].
+    Output: (B, D).
+    Raises:
+        ValueError: `frames` is below 1.
+    """
+
+    def __init__(self, frames, **kwargs):
+        super().__init__(**kwargs)
+        remedy = "The clip length of the model is usual."
+        self.frames = _checks.at_least("RecentMeanPool", "frames", frames, 1, "frame", remedy)
+
+    def call(self, inputs):
+        """The mean of a clip's last frames."""
+        return self.step(inputs, start_of(self, inputs))[0]
+
+    def state_spec(self, input_shape):
+        """The state between chunks: the last frames and which of them are real."""
+        return {
+            "vectors": ((self.frames, input_shape[0][-1]), self.compute_dtype),
+            "real": ((self.frames,), "float32"),
+        }
+
+    def step(self, inputs, state):
+        """The mean of the last frames.
+
+        Args:
+            inputs: [x (B, n, D), mask (B, n)], the next n frames.
+            state: {"vectors": (B, frames, D), "real": (B, frames)}, zeros at the start.
+
+        Returns:
+            outputs (B, D) and the new state.
+        """
+        x, mask = inputs
+        weight = tf.cast(mask, tf.float32)
+        kept = x * tf.cast(weight, x.dtype)[..., None]
+        line = tf.concat([tf.cast(state["vectors"], x.dtype), kept], axis=1)[:, -self.frames :]
+        real = tf.concat([state["real"], weight], axis=1)[:, -self.frames :]
+        count = tf.maximum(tf.reduce_sum(real, axis=1, keepdims=True), 1.0)  # (B, 1)
+        share = tf.reduce_mean(tf.cast(line, tf.float32), axis=1)  # small numbers, for int8
+        mean = share * (self.frames / count)
+        return tf.cast(mean, self.compute_dtype), {"vectors": line, "real": real}
+
+    def compute_output_shape(self, input_shape):
+        """(B, T, D), (B, T) to (B, D)."""
+        batch, _, features = input_shape[0]
+        return tf.TensorShape([batch, features])
+
+    def get_config(self):
+        """All constructor arguments."""
+        return {**super().get_config(), "frames": self.frames}
 
 
 @keras.utils.register_keras_serializable(package="sora_tf")

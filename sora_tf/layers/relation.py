@@ -200,19 +200,28 @@ class RelationBlock(keras.layers.Layer):
             return by_content(lowering, self._content(x), real, rule)
         return fixed(lowering, self.alpha, tf.cast(x, tf.float32), real, rule, table)
 
-    def _content(self, x):
-        """What makes the weights of pairs, and what they weigh, in float32."""
-        return self._similarity(x) if self.alpha == "similarity" else self._attention(x)
+    def _content(self, x, receivers=None):
+        """What makes the weights of pairs, and what they weigh, in float32.
 
-    def _similarity(self, x):
+        Args:
+            x: the senders, (B, K, D).
+            receivers: (B, Q, D); None where they are the senders.
+        """
+        receivers = x if receivers is None else receivers
+        if self.alpha == "similarity":
+            return self._similarity(x, receivers)
+        return self._attention(x, receivers)
+
+    def _similarity(self, x, receivers):
         x = tf.cast(x, tf.float32)
-        unit = tf.math.l2_normalize(x, axis=-1)
+        keys = tf.math.l2_normalize(x, axis=-1)
+        queries = tf.math.l2_normalize(tf.cast(receivers, tf.float32), axis=-1)
         weigh = functools.partial(weights.similarity_weights, neighbours=self.neighbours)
-        return Content(weigh, 1, 1, unit, unit, x)
+        return Content(weigh, 1, 1, queries, keys, x)
 
-    def _attention(self, x):
+    def _attention(self, x, receivers):
         values = tf.cast(tf.tensordot(x, self.kernel, 1), tf.float32)
-        queries = tf.cast(tf.tensordot(x, self.query_kernel, 1), tf.float32)
+        queries = tf.cast(tf.tensordot(receivers, self.query_kernel, 1), tf.float32)
         if self.use_bias:  # the sender's bias too, which leaves the values to the formula
             queries += tf.cast(self.query_bias + self.bias, tf.float32)
         vector = tf.cast(self.attention, tf.float32)
@@ -302,8 +311,7 @@ class RelationBlock(keras.layers.Layer):
         senders = tf.range(length_of(line, 1))
         receivers = senders[window:]
         if self.alpha in CONTENT:
-            content = self._content(line)
-            content = content._replace(queries=content.queries[:, window:])
+            content = self._content(line, receivers=x)
             messages = attend(content, real[..., None], self.rule, receivers, senders)
         else:
             pairs = pair_table(self.rule, (receivers, senders), self.offsets)

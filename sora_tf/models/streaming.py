@@ -11,10 +11,14 @@ import tensorflow as tf
 from sora_tf import _checks
 from sora_tf._keras import keras
 from sora_tf.layers.frames import AllFrames
+from sora_tf.layers.pooling import MaskedMeanPool, RecentMeanPool
 from sora_tf.models.sora import FRAME_VECTORS, GLOBAL_VECTOR
 from sora_tf.models.video_model import FRAMES, MASK
 
 layers = keras.layers
+
+RECENT_VECTOR = "recent_vector"
+RECENT_SCORES = "recent_scores"
 
 # Stock layers that treat every frame alone, or that stand behind the pooling.
 PER_FRAME = (
@@ -85,9 +89,11 @@ def streaming(model: keras.Model, chunk: int | None = 1) -> keras.Model:
 
     Returns:
         A model from {"frames": (B, n, H, W, 3), "state_...": ...} to {"frame_vectors": (B, n, D),
-        "global_vector": (B, D) of all frames so far, "scores": (B, num_classes), and the new
+        "global_vector": (B, D) of all frames so far, "scores": (B, num_classes) of it, and the new
         "state_..." under the names they have as inputs}. States are zeros at the start
-        (`start`); `Stream` carries them.
+        (`start`); `Stream` carries them. A model of T frames with mean pooling also gives
+        "recent_vector" and "recent_scores", the same of the last T frames: what to show where a
+        stream has no end.
 
     Raises:
         ValueError: a layer looks into the future or cannot be run in steps.
@@ -123,7 +129,46 @@ def streaming(model: keras.Model, chunk: int | None = 1) -> keras.Model:
         if any(layer.name == name for layer in model.layers):
             wanted[name] = model.get_layer(name).output
     answers = {name: table[id(tensor)] for name, tensor in wanted.items()}
+    pool = _recent_pool(model)
+    if pool:
+        vectors = answers[FRAME_VECTORS]
+        shapes = [vectors.shape, frames.shape[:2]]
+        state = {
+            key: keras.Input(shape, name=f"state_{pool.name}_{key}", dtype=dtype)
+            for key, (shape, dtype) in pool.state_spec(shapes).items()
+        }
+        mask = table[id(named[MASK])]
+        recent, new = Step(pool, name=f"step_{pool.name}")(
+            {"inputs": [vectors, mask], "state": state}
+        )
+        states_in |= {f"state_{pool.name}_{key}": tensor for key, tensor in state.items()}
+        states_out |= {f"state_{pool.name}_{key}": tensor for key, tensor in new.items()}
+        answers |= _head(model, recent)
     return keras.Model({FRAMES: frames, **states_in}, {**answers, **states_out}, name="step")
+
+
+def _recent_pool(model):
+    """The pooling of the last T frames, for a model of T frames with mean pooling."""
+    pools = [layer for layer in model.layers if isinstance(layer, MaskedMeanPool)]
+    length = dict(zip(model.input_names, model.inputs, strict=True))[FRAMES].shape[1]
+    if not pools or length is None:
+        return None
+    return RecentMeanPool(length, name="recent", dtype=pools[0].dtype_policy)
+
+
+def _head(model, vector):
+    """What the model makes of another global vector: {"recent_vector", "recent_scores"}."""
+    table = {id(model.get_layer(GLOBAL_VECTOR).output): vector}
+    for node in _in_order(model):
+        given = tf.nest.flatten(node.call_args)
+        if given and all(id(tensor) in table for tensor in given):
+            args = tf.nest.map_structure(lambda tensor: table[id(tensor)], node.call_args)
+            _remember(table, node.outputs, node.layer(*args, **node.call_kwargs))
+    answers = {RECENT_VECTOR: vector}
+    scores = model.output
+    if id(scores) in table and table[id(scores)] is not vector:
+        answers[RECENT_SCORES] = table[id(scores)]
+    return answers
 
 
 def _in_order(model):

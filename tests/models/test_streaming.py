@@ -47,6 +47,50 @@ def test_clip_is_stream_for_plain_convolutions():
     run_both(replace(TINY, extractor=extractor, relation=None), 4)
 
 
+@pytest.mark.parametrize("extractor", ["separable", "conv"])
+def test_frame_by_frame_of_known_length_is_the_clip(extractor):
+    config = TINY
+    if extractor == "conv":
+        plain = ExtractorConfig("conv", (4, 6), (1, 1), memory=0.5, features=8)
+        config = replace(TINY, extractor=plain)
+    model = build_sora(config, 3)
+    x = RNG.integers(0, 256, (2, config.frames, *config.size, 3)).astype("uint8")
+    stream = Stream(streaming(model, chunk=1), batch=2)
+    answers = [stream.feed(x[:, i : i + 1]) for i in range(config.frames)]
+    frames = np.concatenate([answer["frame_vectors"] for answer in answers], axis=1)
+    np.testing.assert_allclose(frames, embedder(model)(x)["frame_vectors"], atol=1e-5)
+    np.testing.assert_allclose(answers[-1]["scores"], model(x), atol=1e-5)
+    np.testing.assert_allclose(answers[-1]["recent_scores"], model(x), atol=1e-5)
+
+
+def test_recent_answers_forget_what_is_long_past():
+    # Memory reaches a frame per convolution with memory (stem, 2 of 3 stages' blocks: 4 in all)
+    # and the relation 2·3 frames back: 9 + 10 frames decide, whatever came before.
+    model = build_sora(TINY, 3)
+    step = streaming(model)
+    end = RNG.integers(0, 256, (1, TINY.frames + 10, *TINY.size, 3)).astype("uint8")
+    answers = []
+    for seed in range(2):
+        before = np.random.default_rng(seed).integers(0, 256, (1, 20, *TINY.size, 3))
+        stream = Stream(step)
+        for frames in (before, end):
+            for t in range(frames.shape[1]):
+                answer = stream.feed(frames[:, t : t + 1])
+        answers.append(answer)
+    one, two = answers
+    np.testing.assert_allclose(one["recent_vector"], two["recent_vector"], atol=1e-6)
+    np.testing.assert_allclose(one["recent_scores"], two["recent_scores"], atol=1e-6)
+    assert np.abs(one["global_vector"] - two["global_vector"]).max() > 1e-4
+
+
+def test_only_mean_pooling_of_known_length_has_recent_answers():
+    assert "recent_scores" in streaming(build_sora(TINY, 3)).output
+    assert "recent_vector" in streaming(build_sora(TINY)).output
+    assert "recent_scores" not in streaming(build_sora(TINY)).output
+    attention = streaming(build_sora(replace(TINY, pooling="attention"), 3))
+    assert not any("recent" in name for name in attention.output)
+
+
 def test_step_model_is_saved_and_loaded(tmp_path):
     step = streaming(build_sora(TINY, 3))
     step.save(tmp_path / "step.keras")

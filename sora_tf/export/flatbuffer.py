@@ -1,0 +1,170 @@
+"""The TFLite file itself: its operations and signatures, and less of what no runtime needs."""
+
+import io
+import zipfile
+from collections import Counter
+from collections.abc import Collection
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from tensorflow.lite.python import schema_py_generated as schema
+from tensorflow.lite.tools import flatbuffer_utils
+
+ALIGNMENT = 16  # of weights, as TFLite's schema asks for
+BUILTINS = {
+    number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)
+}
+
+
+def read(content: bytes) -> Any:
+    """A TFLite file as a tree of objects (`ModelT`)."""
+    return flatbuffer_utils.convert_bytearray_to_object(bytearray(content))
+
+
+def operations(model: Any) -> dict[str, dict[str, int]]:
+    """{signature: {operation: how often}}; "CUSTOM:name" for what is no builtin."""
+    found = {}
+    for signature in model.signatureDefs or []:
+        graph = model.subgraphs[signature.subgraphIndex]
+        used = Counter(_name(model.operatorCodes[op.opcodeIndex]) for op in graph.operators)
+        found[signature.signatureKey.decode()] = dict(sorted(used.items()))
+    return found
+
+
+def largest_convolution_rank(model: Any) -> int:
+    """The most dimensions that a convolution's input has."""
+    ranks = [0]
+    for graph in model.subgraphs:
+        for op in graph.operators:
+            if "CONV" in _name(model.operatorCodes[op.opcodeIndex]):
+                ranks.append(len(graph.tensors[op.inputs[0]].shape))
+    return max(ranks)
+
+
+def signatures(model: Any) -> dict[str, dict[str, list[str]]]:
+    """{signature: {"inputs": names, "outputs": names}}."""
+    return {
+        signature.signatureKey.decode(): {
+            "inputs": sorted(entry.name.decode() for entry in signature.inputs),
+            "outputs": sorted(entry.name.decode() for entry in signature.outputs),
+        }
+        for signature in model.signatureDefs or []
+    }
+
+
+def add_signature(model: Any, name: str, of: str, without: Collection[str]) -> None:
+    """Adds a signature on the graph of another, with fewer outputs: it costs no weights."""
+    (other,) = (s for s in model.signatureDefs if s.signatureKey.decode() == of)
+    signature = schema.SignatureDefT()
+    signature.signatureKey = name.encode()
+    signature.subgraphIndex = other.subgraphIndex
+    signature.inputs = other.inputs
+    signature.outputs = [entry for entry in other.outputs if entry.name.decode() not in without]
+    model.signatureDefs.append(signature)
+
+
+def slim(model: Any) -> None:
+    """Drops what no runtime reads: names of inner tensors, empty buffers, empty ranges."""
+    for graph in model.subgraphs:
+        shown = {*graph.inputs, *graph.outputs}
+        for number, tensor in enumerate(graph.tensors):
+            if number not in shown:
+                tensor.name = None
+            ranges = tensor.quantization
+            if ranges is not None and ranges.scale is None:
+                tensor.quantization = None
+    _drop_empty_buffers(model)
+
+
+def _drop_empty_buffers(model: Any) -> None:
+    """Points every tensor without constant values to buffer 0, which is empty by the schema."""
+    kept = [model.buffers[0]]
+    places = {}
+    for number, buffer in enumerate(model.buffers):
+        if buffer.data is not None and len(buffer.data):
+            places[number] = len(kept)
+            kept.append(buffer)
+    for holder in [*(t for g in model.subgraphs for t in g.tensors), *(model.metadata or [])]:
+        holder.buffer = places.get(holder.buffer, 0)
+    model.buffers = kept
+
+
+def write(model: Any) -> bytes:
+    """The objects as a TFLite file, with equal parts written once.
+
+    A FlatBuffer may point to the same part from many places. The zero points of a layer's channels
+    are as many zeros as it has channels, and two graphs over the same weights have the same scales.
+    """
+    for graph in model.subgraphs:
+        for tensor in graph.tensors:
+            if tensor.quantization is not None:
+                tensor.quantization = _Shared(tensor.quantization)
+        for operator in graph.operators:
+            if operator.builtinOptions is not None:
+                operator.builtinOptions = _Shared(operator.builtinOptions)
+    builder = _SharingBuilder(1 << 20)
+    builder.Finish(model.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def appended(files: dict[str, str]) -> bytes:
+    """A ZIP archive to stand behind the model, as in TFLite's own metadata."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, text in files.items():
+            # The oldest date a ZIP can hold: the same model is the same file.
+            archive.writestr(zipfile.ZipInfo(name), text)
+    return buffer.getvalue()
+
+
+class _Shared:
+    """A table that is written once for all that are equal to it."""
+
+    def __init__(self, table: Any):
+        self.table = table
+
+    def Pack(self, builder: "_SharingBuilder") -> int:  # noqa: N802
+        """As the table's own."""
+        fields = sorted(vars(self.table).items())
+        key = (
+            type(self.table),
+            *((n, v.tobytes() if hasattr(v, "tobytes") else v) for n, v in fields),
+        )
+        if key not in builder.tables:
+            builder.tables[key] = self.table.Pack(builder)
+        return builder.tables[key]
+
+
+class _SharingBuilder(flatbuffers.Builder):
+    """Writes a vector of numbers, or a string, that is there already as a pointer to it."""
+
+    def __init__(self, size: int):
+        super().__init__(size)
+        self.tables: dict[tuple[Any, ...], int] = {}
+        self._written: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x):
+        """As in flatbuffers; bytes, which hold weights, begin at a multiple of 16."""
+        key = (x.dtype.str, x.tobytes())
+        if key not in self._written:
+            alignment = ALIGNMENT if x.dtype == np.uint8 else x.dtype.alignment
+            self.StartVector(x.itemsize, x.size, alignment)
+            self.head -= len(key[1])
+            self.Bytes[self.head : self.head + len(key[1])] = key[1]
+            self._written[key] = self.EndVector()
+        return self._written[key]
+
+    def CreateString(self, s, *args, **kwargs):
+        """As in flatbuffers."""
+        key = ("string", bytes(s))
+        if key not in self._written:
+            self._written[key] = super().CreateString(s, *args, **kwargs)
+        return self._written[key]
+
+
+def _name(code: Any) -> str:
+    number = max(code.builtinCode, code.deprecatedBuiltinCode)
+    if number == schema.BuiltinOperator.CUSTOM:
+        return f"CUSTOM:{(code.customCode or b'').decode()}"
+    return BUILTINS[number]

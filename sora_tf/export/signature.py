@@ -1,0 +1,257 @@
+"""What an exported model answers: functions of raw frames, with the preprocessing inside."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import tensorflow as tf
+
+from sora_tf import __version__
+from sora_tf._keras import keras
+from sora_tf.config import SoraConfig
+from sora_tf.models.sora import FRAME_VECTORS, GLOBAL_VECTOR, SCORES
+from sora_tf.models.streaming import streaming
+from sora_tf.models.video_model import FRAMES, MASK
+from sora_tf.train.run import Run
+
+Tensors = dict[str, tf.Tensor]
+LABELS = "labels"
+
+
+@dataclass(frozen=True)
+class Deployable:
+    """A trained classifier with all that its users need to know.
+
+    Args:
+        model: from `build_sora`, with classes.
+        config: what it was built from.
+        labels: class names, in the order of the scores.
+        fit: how frames of another size are made to fit: "stretch", "cover" or "contain".
+        clip_seconds: length of the clips it was trained on, s.
+    """
+
+    model: keras.Model
+    config: SoraConfig
+    labels: tuple[str, ...]
+    fit: str
+    clip_seconds: float
+
+    @classmethod
+    def of(cls, run: Run) -> "Deployable":
+        """The best model of a run.
+
+        Raises:
+            RunError: there is no run, or no model in it.
+        """
+        config = run.read_config()
+        model = run.load_model()
+        return cls(model, config.model, config.labels, config.fit, config.clip_seconds)
+
+    @cached_property
+    def clip(self) -> keras.Model:
+        """The model with all its answers: {"scores", "global_vector", "frame_vectors"}."""
+        inputs = dict(zip(self.model.input_names, self.model.inputs, strict=True))
+        vectors = {n: self.model.get_layer(n).output for n in (GLOBAL_VECTOR, FRAME_VECTORS)}
+        return keras.Model(inputs, {SCORES: self.model.output, **vectors}, name="clip")
+
+    @cached_property
+    def step(self) -> keras.Model | None:
+        """The model frame by frame; None where it looks into the future."""
+        try:
+            return streaming(self.model)
+        except ValueError:
+            return None
+
+    @property
+    def states(self) -> dict[str, tf.TensorSpec]:
+        """The states of `step`, (None, ...) each; none where there is no `step`."""
+        if self.step is None:
+            return {}
+        named = zip(self.step.input_names, self.step.inputs, strict=True)
+        return {n: tf.TensorSpec(t.shape, t.dtype, n) for n, t in named if n != FRAMES}
+
+    def facts_json(self, **more: Any) -> str:
+        """What a user of an exported file has to know to feed it, as JSON text."""
+        facts = {
+            "labels": list(self.labels),
+            "frames": self.config.frames,
+            "size": list(self.config.size),
+            "fit": self.fit,
+            "frame_rate": round(self.config.frames / self.clip_seconds, 3),
+            "channels": "RGB",
+            "values": "uint8 0 to 255",
+            "sora_tf": __version__,
+            **more,
+        }
+        return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+
+
+def clip_function(what: Deployable) -> Callable[..., Tensors]:
+    """(frames (B, T, H, W, 3) uint8, mask (B, T) bool) to scores, global and frame vectors."""
+
+    def clip(frames, mask):
+        return dict(what.clip({FRAMES: tf.cast(frames, tf.float32), MASK: mask}, training=False))
+
+    return clip
+
+
+def step_function(what: Deployable) -> Callable[[Tensors], Tensors]:
+    """{frames (B, 1, H, W, 3) uint8, states} to the answers so far and the new states."""
+
+    def step(inputs):
+        given = {**inputs, FRAMES: tf.cast(inputs[FRAMES], tf.float32)}
+        return dict(what.step(given, training=False))
+
+    return step
+
+
+def step_spec(what: Deployable, batch: int | None) -> dict[str, tf.TensorSpec]:
+    """What `step_function` takes."""
+    frames = tf.TensorSpec((batch, 1, *what.config.size, 3), tf.uint8, FRAMES)
+    states = {n: tf.TensorSpec((batch, *s.shape[1:]), s.dtype, n) for n, s in what.states.items()}
+    return {FRAMES: frames, **states}
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A signature of a SavedModel: a function and what it takes."""
+
+    function: Callable[..., Tensors]
+    signature: list[Any]
+
+
+def endpoints(what: Deployable) -> dict[str, Endpoint]:
+    """The signatures for a server, every one with an open batch dimension.
+
+    serving_default: frames (B, t, h, w, 3) uint8 of any t, h and w to scores (B, C), labels (B, C)
+    and global_vector (B, D). embed: the same to frame_vectors and global_vector. jpeg: frames
+    (B, t) of JPEG or PNG bytes, "" past a clip's end, to what serving_default gives. classify:
+    tf.Examples with the pictures of a clip in "frames" to classes and scores. step, for causal
+    models: see `models.streaming`.
+    """
+    pictures = tf.TensorSpec((None, None, None, None, 3), tf.uint8, FRAMES)
+    encoded = tf.TensorSpec((None, None), tf.string, FRAMES)
+    examples = tf.TensorSpec((None,), tf.string, "inputs")
+    names = tf.constant(what.labels)
+    clip = clip_function(what)
+    size, length = what.config.size, what.config.frames
+
+    def of_pictures(frames):
+        count = tf.fill(tf.shape(frames)[:1], tf.shape(frames)[1])
+        places, mask = _places(count, length)
+        chosen = tf.gather(frames, places, batch_dims=1)  # (B, T, h, w, 3)
+        shape = tf.shape(chosen)
+        flat = tf.reshape(chosen, tf.concat([[-1], shape[2:]], 0))  # (B·T, h, w, 3)
+        fitted = tf.reshape(_fitted(flat, size, what.fit), [-1, length, *size, 3])
+        return clip(fitted, mask)
+
+    def of_encoded(frames):
+        count = tf.reduce_sum(tf.cast(frames != "", tf.int32), axis=1)
+        places, mask = _places(count, length)
+        chosen = tf.reshape(tf.gather(_not_empty(frames), places, batch_dims=1), [-1])
+        fitted = tf.map_fn(
+            lambda text: _decoded(text, size, what.fit),
+            chosen,
+            fn_output_signature=tf.TensorSpec((*size, 3), tf.uint8),
+        )
+        return clip(tf.reshape(fitted, [-1, length, *size, 3]), mask)
+
+    def named(scores):
+        return tf.tile(names[None], [tf.shape(scores)[0], 1])
+
+    def answer(found):
+        scores = found[SCORES]
+        return {SCORES: scores, LABELS: named(scores), GLOBAL_VECTOR: found[GLOBAL_VECTOR]}
+
+    def serving_default(frames):
+        return answer(of_pictures(frames))
+
+    def jpeg(frames):
+        return answer(of_encoded(frames))
+
+    def embed(frames):
+        found = of_pictures(frames)
+        real = tf.minimum(tf.shape(frames)[1], length)
+        return {
+            GLOBAL_VECTOR: found[GLOBAL_VECTOR],
+            FRAME_VECTORS: found[FRAME_VECTORS][:, :real],
+        }
+
+    def classify(inputs):
+        kind = tf.io.FixedLenSequenceFeature((), tf.string, allow_missing=True, default_value="")
+        frames = tf.io.parse_example(inputs, {FRAMES: kind})[FRAMES]
+        scores = of_encoded(frames)[SCORES]
+        return {"classes": named(scores), SCORES: scores}
+
+    found = {
+        "serving_default": Endpoint(serving_default, [pictures]),
+        "embed": Endpoint(embed, [pictures]),
+        "jpeg": Endpoint(jpeg, [encoded]),
+        "classify": Endpoint(classify, [examples]),
+    }
+    if what.step is not None:
+        found["step"] = Endpoint(step_function(what), [step_spec(what, None)])
+    return found
+
+
+def _places(count, length):
+    """Which of `count` (B,) frames to take, (B, T): all and padding, or `length` spread evenly."""
+    slots = tf.range(length)[None]  # (1, T)
+    count = count[:, None]
+    evenly = (2 * slots + 1) * count // (2 * length)  # the middle of each of T equal segments
+    first = tf.minimum(slots, tf.maximum(count - 1, 0))
+    return tf.where(count > length, evenly, first), slots < count
+
+
+def _not_empty(frames):
+    """(B, t) to (B, max(t, 1)), so that a clip without frames has one to point at."""
+    return tf.pad(frames, [[0, 0], [0, tf.cast(tf.shape(frames)[1] == 0, tf.int32)]])
+
+
+def _decoded(text, size, fit):
+    """A JPEG or PNG picture as (H, W, 3) uint8; black where there is none."""
+
+    def decode():
+        picture = tf.io.decode_image(text, channels=3, expand_animations=False)
+        picture = tf.ensure_shape(picture, (None, None, 3))
+        return _fitted(picture[None], size, fit)[0]
+
+    return tf.cond(tf.strings.length(text) > 0, decode, lambda: tf.zeros((*size, 3), tf.uint8))
+
+
+def _fitted(frames, size, fit):
+    """(N, h, w, 3) uint8 to (N, H, W, 3) uint8; frames of that size stay as they are."""
+    height, width = tf.shape(frames)[1], tf.shape(frames)[2]
+
+    def change():
+        return tf.cast(tf.round(RESIZES[fit](frames, size)), tf.uint8)
+
+    same = (height == size[0]) & (width == size[1])
+    return tf.ensure_shape(tf.cond(same, lambda: frames, change), (None, *size, 3))
+
+
+def _stretch(frames, size):
+    return tf.clip_by_value(tf.image.resize(frames, size, antialias=True), 0.0, 255.0)
+
+
+def _contain(frames, size):
+    shape = tf.cast(tf.shape(frames)[1:3], tf.float32)
+    inside = tf.cast(tf.maximum(tf.round(shape * tf.reduce_min(size / shape)), 1.0), tf.int32)
+    inside = tf.minimum(inside, size)
+    before = (tf.constant(size) - inside) // 2
+    after = tf.constant(size) - inside - before
+    paddings = tf.pad(tf.stack([before, after], axis=1), [[1, 1], [0, 0]])
+    return tf.pad(_stretch(frames, inside), paddings)
+
+
+def _cover(frames, size):
+    shape = tf.cast(tf.shape(frames)[1:3], tf.float32)
+    outside = tf.cast(tf.round(shape * tf.reduce_max(size / shape)), tf.int32)
+    outside = tf.maximum(outside, size)
+    top, left = tf.unstack((outside - size) // 2)
+    return _stretch(frames, outside)[:, top : top + size[0], left : left + size[1]]
+
+
+RESIZES = {"stretch": _stretch, "contain": _contain, "cover": _cover}
