@@ -28,11 +28,11 @@ class ExtractorConfig:
     """
 
     block: str = "separable"
-    channels: tuple[int, ...] = (16, 24, 40, 80, 128)
+    channels: tuple[int, ...] = (16, 24, 40, 80, 160)
     depths: tuple[int, ...] = (1, 2, 3, 3, 2)
     expansion: int = 4
     memory: float = 0.25
-    features: int = 192
+    features: int = 256
     dropout: float = 0.0
 
     def __post_init__(self) -> None:
@@ -82,7 +82,7 @@ class RelationConfig:
     segment: int = 16
     heads: int = 4
     neighbours: int = 8
-    units: int = 192
+    units: int = 256
     blocks: int = 2
     residual: bool = True
     recurrent: bool = False

@@ -14,7 +14,7 @@ import sora_tf
 ROOT = Path(sora_tf.__file__).parent
 RANKS = [
     *("_checks", "_files", "_keras", "_progress", "config"),
-    *("video", "data", "layers", "models", "tasks", "train", "cli"),
+    *("video", "data", "layers", "models", "tasks", "train", "export", "cli"),
 ]
 FILES = sorted(path.relative_to(ROOT) for path in ROOT.rglob("*.py"))
 

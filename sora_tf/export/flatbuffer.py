@@ -124,7 +124,7 @@ class _Shared:
     def __init__(self, table: Any):
         self.table = table
 
-    def Pack(self, builder: "_SharingBuilder") -> int:  # noqa: N802
+    def Pack(self, builder: "_SharingBuilder") -> int:
         """As the table's own."""
         fields = sorted(vars(self.table).items())
         key = (

@@ -99,10 +99,12 @@ def clip_function(what: Deployable) -> Callable[..., Tensors]:
 
 def step_function(what: Deployable) -> Callable[[Tensors], Tensors]:
     """{frames (B, 1, H, W, 3) uint8, states} to the answers so far and the new states."""
+    model = what.step
+    assert model is not None, "only causal models have a step"
 
     def step(inputs):
         given = {**inputs, FRAMES: tf.cast(inputs[FRAMES], tf.float32)}
-        return dict(what.step(given, training=False))
+        return dict(model(given, training=False))
 
     return step
 
@@ -151,11 +153,12 @@ def endpoints(what: Deployable) -> dict[str, Endpoint]:
         count = tf.reduce_sum(tf.cast(frames != "", tf.int32), axis=1)
         places, mask = _places(count, length)
         chosen = tf.reshape(tf.gather(_not_empty(frames), places, batch_dims=1), [-1])
-        fitted = tf.map_fn(
-            lambda text: _decoded(text, size, what.fit),
-            chosen,
-            fn_output_signature=tf.TensorSpec((*size, 3), tf.uint8),
-        )
+
+        def decoded(text):
+            return _decoded(text, size, what.fit)
+
+        picture = tf.TensorSpec((*size, 3), tf.uint8)
+        fitted = tf.map_fn(decoded, chosen, fn_output_signature=picture)
         return clip(tf.reshape(fitted, [-1, length, *size, 3]), mask)
 
     def named(scores):

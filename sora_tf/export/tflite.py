@@ -16,8 +16,6 @@ from sora_tf.export.signature import Deployable, clip_function, step_function, s
 from sora_tf.models.video_model import FRAMES, MASK
 
 CLIP, EMBED, STEP = "clip", "embed", "step"
-STREAMED = 8  # calibration clips that are also replayed frame by frame
-
 Clips = Sequence[tuple[np.ndarray, np.ndarray]]
 Samples = Callable[[], Iterator[tuple[str, dict[str, np.ndarray]]]]
 
@@ -72,13 +70,17 @@ def _write_graph(what: Deployable, folder: str) -> list[str]:
 
 
 def _samples(what: Deployable, clips: Clips) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Real inputs of every signature; of "step" with the states that real clips leave."""
+    """Real inputs of every signature; of "step" with the states that real clips leave.
+
+    Both see the same frames, so that both graphs find the same ranges: then their int8 weights
+    and biases are the same bytes, which the file holds once.
+    """
     for frames, mask in clips:
         yield CLIP, {FRAMES: frames[None], MASK: mask[None]}
     if what.step is None:
         return
     run = tf.function(step_function(what))
-    for frames, mask in clips[:: max(1, len(clips) // STREAMED)]:
+    for frames, mask in clips:
         states = {n: np.zeros((1, *s.shape[1:]), np.float32) for n, s in what.states.items()}
         for frame in frames[mask]:
             given = {FRAMES: frame[None, None], **states}

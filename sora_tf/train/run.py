@@ -53,10 +53,10 @@ class RunConfig:
     versions: dict[str, str] = field(default_factory=dict)
 
 
-def versions() -> dict[str, str]:
-    """The versions a result depends on."""
+def versions(more: Sequence[str] = ()) -> dict[str, str]:
+    """The versions a result depends on: Python, this package, what it stands on, and `more`."""
     found = {"python": platform.python_version()}
-    for name in PACKAGES:
+    for name in (*PACKAGES, *more):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:

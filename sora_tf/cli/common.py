@@ -1,0 +1,49 @@
+"""What all verbs share: exit codes, how answers and complaints are printed."""
+
+import json
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
+
+    from sora_tf.tasks.windows import Reading
+    from sora_tf.train.run import RunConfig
+
+    Verb = Callable[["argparse.Namespace"], int]
+    # Adds a verb by its name and its function, whose docstring is its help.
+    AddVerb = Callable[[str, Verb], "argparse.ArgumentParser"]
+
+OK, FAILED, SOME_FAILED, INTERRUPTED = 0, 1, 3, 130
+
+
+def reading_of(config: "RunConfig", seconds: float | None, step: float | None) -> "Reading":
+    """How a run reads files."""
+    from sora_tf.tasks.windows import Reading
+
+    return Reading(config.model.frames, config.model.size, config.fit, seconds, step)
+
+
+def verbosity(args: "argparse.Namespace") -> int:
+    """Keras's: a bar in a terminal, a line an epoch elsewhere, nothing with --json."""
+    if args.json:
+        return 0
+    return 1 if sys.stdout.isatty() else 2
+
+
+def print_json(value: Any, indent: int | None = 2) -> None:
+    """Prints a value for machines."""
+    print(json.dumps(value, indent=indent, ensure_ascii=False, allow_nan=False), flush=True)
+
+
+def complain(text: str) -> None:
+    """Says what went wrong, on standard error."""
+    print(f"sora-tf: {text}", file=sys.stderr, flush=True)
+
+
+def code(failed: int, total: int) -> int:
+    """The exit code of a batch."""
+    if not failed:
+        return OK
+    return FAILED if failed == total else SOME_FAILED

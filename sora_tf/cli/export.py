@@ -1,0 +1,77 @@
+"""Verbs that take a run out of the notebook."""
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sora_tf.cli.common import OK, code, complain, print_json
+
+if TYPE_CHECKING:
+    from sora_tf.cli.common import AddVerb
+
+
+def add(verb: "AddVerb") -> None:
+    """Adds the verbs."""
+    sub = verb("export", export)
+    sub.add_argument("run", metavar="RUN")
+    sub.add_argument(
+        "--to",
+        default="all",
+        metavar="FORMATS",
+        help="all, tflite, or a list of saved_model, onnx, float32, float16, dynamic, int8, "
+        "int16x8 with commas (default all)",
+    )
+    sub.add_argument("--out", metavar="DIR", help="folder to write (default RUN/export)")
+    sub.add_argument("--name", default="sora", help="name of the model for TensorFlow Serving")
+    sub.add_argument("--version", type=int, help="its version (default: one more than the last)")
+    sub.add_argument("--cache", metavar="DIR", help="decoded clips")
+
+    sub = verb("verify", verify)
+    sub.add_argument("artefact", metavar="ARTEFACT", help="an exported file or an export folder")
+
+
+def export(args: argparse.Namespace) -> int:
+    """Exports a run for TensorFlow Serving, TFLite and ONNX, each with a receipt."""
+    from sora_tf._progress import counting
+    from sora_tf.export.publish import export_run
+    from sora_tf.export.receipt import table
+    from sora_tf.train.run import Run
+
+    run = Run(args.run)
+    out = Path(args.out) if args.out else run.path / "export"
+    with counting("reading clips") as update:
+        result = export_run(
+            run,
+            args.to.split(","),
+            out,
+            name=args.name,
+            version=args.version,
+            cache=args.cache,
+            progress=update,
+        )
+    made, failed = result["artefacts"], result["failed"]
+    for path, why in failed.items():
+        complain(f"{path}: {why}")
+    if args.json:
+        print_json({"out": str(out), **result})
+    elif made:
+        print(f"{table(made)}\n{out}: {len(made)} exported, {len(failed)} failed (receipt.json)")
+    return code(len(failed), len(made) + len(failed))
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Runs exported files again and holds them against their receipt."""
+    from sora_tf.export.receipt import table
+    from sora_tf.export.verify import verify as check
+
+    results = list(check(Path(args.artefact)))
+    good = {result["path"]: result for result in results if "error" not in result}
+    for result in results:
+        if "error" in result:
+            complain(result["error"])
+    if args.json:
+        print_json(results)
+    elif good:
+        print(table(good))
+        print(f"{len(good)} of {len(results)} agree with their receipt")
+    return OK if len(good) == len(results) else code(len(results) - len(good), len(results))

@@ -1,0 +1,90 @@
+"""Verbs that use a run on files."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from sora_tf.cli.common import code, complain, print_json, reading_of
+
+if TYPE_CHECKING:
+    from sora_tf.cli.common import AddVerb
+
+
+def add(verb: "AddVerb") -> None:
+    """Adds the verbs."""
+    sub = verb("classify", classify)
+    sub.add_argument("run", metavar="RUN")
+    sub.add_argument("files", nargs="+", metavar="FILE")
+    sub.add_argument(
+        "--window", type=float, metavar="S", help="seconds a window (default: as trained)"
+    )
+    sub.add_argument("--step", type=float, metavar="S", help="seconds between windows")
+
+    sub = verb("embed", embed)
+    sub.add_argument("run", metavar="RUN")
+    sub.add_argument("files", nargs="+", metavar="FILE")
+    sub.add_argument("-o", "--out", required=True, metavar="TABLE", help="Parquet table to write")
+    sub.add_argument(
+        "--window", type=float, metavar="S", help="seconds a row (default: whole file)"
+    )
+    sub.add_argument("--step", type=float, metavar="S", help="seconds between windows")
+
+
+def classify(args: argparse.Namespace) -> int:
+    """Names files by a run's model, with scores over time for long files."""
+    from sora_tf._progress import progress
+    from sora_tf.tasks.classify import classify_files
+    from sora_tf.train.run import Run
+
+    run = Run(args.run)
+    config = run.read_config()
+    reading = reading_of(config, args.window or config.clip_seconds, args.step)
+    failed = 0
+    answers = classify_files(run.load_model(), config.labels, args.files, reading)
+    for answer in progress(answers, "files", len(args.files)):
+        failed += "error" in answer
+        if args.json:
+            print_json(answer, indent=None)
+        elif "error" in answer:
+            complain(answer["error"])
+        else:
+            _print_scores(answer)
+    return code(failed, len(args.files))
+
+
+def embed(args: argparse.Namespace) -> int:
+    """Writes global and per-frame vectors of files as a Parquet table."""
+    import hashlib
+
+    from sora_tf._progress import progress
+    from sora_tf.tasks.embed import embed_to_table
+    from sora_tf.train.run import Run
+
+    run = Run(args.run)
+    config = run.read_config()
+    model = run.load_model()
+    key = hashlib.sha256(run.model_path.read_bytes()).hexdigest()
+    reading = reading_of(config, args.window, args.step)
+    answers = []
+    results = embed_to_table(model, args.files, reading, args.out, key)
+    for answer in progress(results, "files", len(args.files)):
+        answers.append(answer)
+        if answer["error"]:
+            complain(answer["error"])
+    failed = sum(answer["windows"] == 0 for answer in answers)
+    if args.json:
+        print_json({"table": args.out, "files": answers})
+    else:
+        rows = sum(answer["windows"] for answer in answers)
+        print(f"{args.out}: {rows} rows from {len(answers) - failed} files, {failed} failed")
+    return code(failed, len(answers))
+
+
+def _print_scores(answer: dict[str, Any]) -> None:
+    ranked = sorted(answer["scores"].items(), key=lambda item: -item[1])[:5]
+    print(f"{answer['path']}: " + ", ".join(f"{label} {score:.3f}" for label, score in ranked))
+    if answer["damage"]:
+        complain(f"{answer['path']}: {answer['damage']}")
+    if len(answer["windows"]) > 1:
+        for window in answer["windows"]:
+            label, score = max(window["scores"].items(), key=lambda item: item[1])
+            print(f"  {window['start']:8.2f} to {window['end']:8.2f} s  {label} {score:.3f}")

@@ -1,0 +1,130 @@
+"""Runs an artefact on clips in a process of its own, so that its memory and faults are its own.
+
+    python -m sora_tf.export.measure ARTEFACT CLIPS.npz ANSWERS.npz THREADS
+
+CLIPS holds "frames" (N, T, H, W, 3) uint8, "mask" (N, T) bool and "streamed", how many of the
+clips are also given frame by frame. What it measured is printed as JSON.
+"""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sora_tf.export.errors import ExportError
+from sora_tf.export.runtimes import Arrays, Runtime, open_runtime
+
+TIMEOUT = 3600  # s
+CLIP_ANSWERS = ("scores", "global_vector", "frame_vectors")
+WARM_UP = 2  # clips, and frames, that are not timed
+
+
+def measure(artefact: Path, clips: Path, threads: int = 1) -> tuple[Arrays, dict[str, Any]]:
+    """Runs an artefact on clips in a clean process.
+
+    Args:
+        artefact: a .tflite or .onnx file or a SavedModel.
+        clips: a file as above.
+        threads: threads within an operation.
+
+    Returns:
+        answers: {"clip_scores" (N, C), "clip_global_vector", "clip_frame_vectors", and for the
+        first clips, frame by frame, "step_scores" (n, C) after the last frame,
+        "step_frame_vectors" (n, T, D), "step_recent_scores"}, as far as the file has them.
+        figures: {"clip_ms", "step_ms": medians, "memory_bytes": peak above what loading the
+        runtime's library takes}.
+
+    Raises:
+        ExportError: it does not load or run.
+    """
+    answers = clips.with_suffix(".answers.npz")
+    done = subprocess.run(
+        [sys.executable, "-m", "sora_tf.export.measure", artefact, clips, answers, str(threads)],
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    if done.returncode:
+        lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+        raise ExportError(f"{artefact.name} does not run: {lines[-1]}")
+    with np.load(answers, allow_pickle=False) as found:
+        return dict(found), json.loads(done.stdout)
+
+
+def run(runtime: Runtime, clips: Arrays) -> tuple[Arrays, dict[str, Any]]:
+    """The answers and the times of a loaded artefact; see `measure`."""
+    answers: dict[str, list[np.ndarray]] = {}
+    clip_times: list[float] = []
+    step_times: list[float] = []
+    if runtime.clip:
+        for frames, mask in zip(clips["frames"], clips["mask"], strict=True):
+            begin = time.perf_counter()
+            found = runtime.clip({"frames": frames[None], "mask": mask[None]})
+            clip_times.append(time.perf_counter() - begin)
+            for name in CLIP_ANSWERS:
+                answers.setdefault(f"clip_{name}", []).append(found[name][0])
+    if runtime.step:
+        for frames, mask in list(zip(clips["frames"], clips["mask"], strict=True))[
+            : int(clips["streamed"])
+        ]:
+            states, vectors = runtime.start, np.zeros((len(frames), 0), np.float32)
+            for t in range(int(mask.sum())):
+                begin = time.perf_counter()
+                found = runtime.step({"frames": frames[None, t : t + 1], **states})
+                step_times.append(time.perf_counter() - begin)
+                states = {name: found[name] for name in states}
+                if not t:
+                    vectors = np.zeros((len(frames), found["frame_vectors"].shape[-1]), np.float32)
+                vectors[t] = found["frame_vectors"][0, 0]
+            answers.setdefault("step_frame_vectors", []).append(vectors)
+            for name in ("scores", "recent_scores"):
+                if name in found:
+                    answers.setdefault(f"step_{name}", []).append(found[name][0])
+    figures = {"clip_ms": _median_ms(clip_times), "step_ms": _median_ms(step_times)}
+    return {name: np.stack(values) for name, values in answers.items()}, figures
+
+
+def _median_ms(times: list[float]) -> float | None:
+    if not times:
+        return None
+    return round(1e3 * float(np.median(times[WARM_UP:] or times)), 3)
+
+
+def _memory(name: str) -> int:
+    """A size of this process from Linux's own account, in bytes; 0 where there is none."""
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(name)), 0)
+
+
+def main(artefact: str, clips: str, answers: str, threads: str) -> int:
+    """Measures and prints; one line on standard error where it fails."""
+    if not artefact.endswith(".onnx"):
+        import tensorflow  # noqa: F401  what its library takes is not the model's
+
+    with np.load(clips, allow_pickle=False) as file:
+        given = dict(file)
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")  # forgets the peak so far
+    before = _memory("VmRSS")
+    try:
+        found, figures = run(open_runtime(Path(artefact), int(threads)), given)
+    except Exception as error:  # a fault of the model, whatever its type
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        print(reason, file=sys.stderr)
+        return 1
+    figures["memory_bytes"] = max(0, _memory("VmHWM") - before)
+    np.savez(answers, **found)
+    print(json.dumps(figures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,163 @@
+"""From a run to the files that others run: made beside, proved, then put in place."""
+
+import logging
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sora_tf._files import replacing
+from sora_tf.export import flatbuffer
+from sora_tf.export.clips import REFERENCE as KEPT
+from sora_tf.export.clips import ClipSet, gather
+from sora_tf.export.errors import ExportError
+from sora_tf.export.onnx import onnx_operations, write_onnx
+from sora_tf.export.receipt import (
+    BOUNDS,
+    REFERENCE,
+    digest,
+    judge,
+    keras_answers,
+    read_receipt,
+    size_bytes,
+    surroundings,
+    write_receipt,
+)
+from sora_tf.export.saved_model import check_saved_model, write_saved_model
+from sora_tf.export.signature import Deployable
+from sora_tf.export.tflite import CALIBRATED, FLAVOURS, write_tflite
+from sora_tf.train.run import Run
+
+LOG = logging.getLogger(__name__)
+TFLITE = tuple(FLAVOURS)
+FORMATS = ("saved_model", "onnx", *TFLITE)
+GROUPS = {"all": FORMATS, "tflite": TFLITE}
+
+
+def formats_named(names: Sequence[str]) -> tuple[str, ...]:
+    """Formats by name, with groups spelled out.
+
+    Raises:
+        ExportError: there is no such format.
+    """
+    found: dict[str, None] = {}
+    for name in names:
+        if name not in FORMATS and name not in GROUPS:
+            raise ExportError(
+                f"there is no format {name!r}. Choose from {', '.join((*GROUPS, *FORMATS))}."
+            )
+        found |= dict.fromkeys(GROUPS.get(name, (name,)))
+    return tuple(found)
+
+
+def export_run(
+    run: Run,
+    formats: Sequence[str],
+    out: Path,
+    *,
+    name: str = "sora",
+    version: int | None = None,
+    cache: str | Path | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> dict[str, Any]:
+    """Exports a run; each artefact appears proved or not at all.
+
+    Args:
+        run: a run with a model.
+        formats: of `FORMATS` or `GROUPS`.
+        out: the folder for the artefacts and their receipt.
+        name: what TensorFlow Serving calls the model.
+        version: its version; None is one more than the last.
+        cache: folder of decoded clips; None decodes afresh.
+        progress: called with (clips read, clips in all).
+
+    Returns:
+        {"artefacts": {path in `out`: what was measured}, "failed": {format: why}}.
+
+    Raises:
+        ExportError: a format that is none, or no clip to calibrate and judge with.
+        RunError: no run, or no model in it.
+    """
+    wanted = formats_named(formats)
+    what = Deployable.of(run)
+    calibrate = any(name in CALIBRATED for name in wanted)
+    calibration, clips, skipped = gather(run, what, calibrate, cache, progress)
+    truth = keras_answers(what.clip, clips)
+    receipt = read_receipt(out)
+    receipt |= surroundings()
+    receipt["clips"] = {"calibration": len(calibration), "judged": len(clips), "skipped": skipped}
+    made: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for kind in wanted:
+            for target, write in _targets(kind, what, out, calibration, name, version):
+                path = str(target.relative_to(out))
+                LOG.info("making and checking %s", path)
+                try:
+                    with replacing(target) as beside:
+                        facts = write(beside)
+                        found = judge(beside, path, clips, truth, BOUNDS[kind], Path(folder))
+                        entry = {
+                            "format": kind,
+                            "bytes": size_bytes(beside),
+                            "sha256": digest(beside),
+                            "model_sha256": digest(run.model_path),
+                            **found,
+                            **facts,
+                        }
+                except ExportError as error:
+                    failed[path] = str(error)
+                    continue
+                made[path] = receipt["artefacts"][path] = entry
+    if made:
+        with replacing(out / REFERENCE) as beside:
+            kept = clips.first(KEPT)
+            kept.save(beside, **{f"keras_{n}": v[: len(kept)] for n, v in truth.items()})
+        write_receipt(out, receipt)
+    return {"artefacts": made, "failed": failed}
+
+
+def _targets(kind, what, out, calibration, name, version):
+    """Where each file of a format goes and what writes it and returns facts about it."""
+    if kind == "saved_model":
+        home = out / "serving" / name
+        yield home / str(version or _next_version(home)), lambda path: _saved_model(what, path)
+    elif kind == "onnx":
+        for part in ("clip", "step") if what.step is not None else ("clip",):
+            yield out / f"{part}.onnx", lambda path, part=part: _onnx(what, part, path)
+    else:
+        yield out / f"{kind}.tflite", lambda path: _tflite(what, kind, path, calibration)
+
+
+def _saved_model(what: Deployable, path: Path) -> dict[str, Any]:
+    write_saved_model(what, path)
+    return check_saved_model(path)
+
+
+def _onnx(what: Deployable, part: str, path: Path) -> dict[str, Any]:
+    write_onnx(what, part, path)
+    return {"operations": onnx_operations(path)}
+
+
+def _tflite(what: Deployable, kind: str, path: Path, calibration: ClipSet) -> dict[str, Any]:
+    clips = list(zip(calibration.frames, calibration.mask, strict=True)) if len(calibration) else []
+    write_tflite(what, kind, path, clips)
+    model = flatbuffer.read(path.read_bytes())
+    found = flatbuffer.operations(model)
+    foreign = sorted({n for used in found.values() for n in used if n.startswith("CUSTOM:")})
+    if foreign:
+        raise ExportError(
+            f"{kind}.tflite uses {', '.join(foreign)}, which are no builtin operations. Leave the "
+            "layers that bring them out of the model."
+        )
+    rank = flatbuffer.largest_convolution_rank(model)
+    if rank > 4:
+        raise ExportError(f"{kind}.tflite has convolutions over {rank} dimensions, 4 at most run.")
+    return {"operations": found, "signatures": flatbuffer.signatures(model)}
+
+
+def _next_version(home: Path) -> int:
+    numbers = (
+        [int(p.name) for p in home.glob("[0-9]*") if p.name.isdigit()] if home.is_dir() else []
+    )
+    return max(numbers, default=0) + 1
