@@ -43,6 +43,15 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument("--data", metavar="NPZ", help="CIFAR-10 from a file instead of a download")
     sub.add_argument("--epochs", type=int)
 
+    sub = verb("compress", compress)
+    sub.add_argument("run", metavar="RUN")
+    sub.add_argument("--qat", action="store_true", help="fine-tune with the rounding of int8")
+    sub.add_argument("--prune", type=float, metavar="SHARE", help="share of weights made zero")
+    sub.add_argument("--out", metavar="NEW", help="run folder to write (default RUN-qat, …)")
+    sub.add_argument("--epochs", type=int, default=10)
+    sub.add_argument("--learning-rate", type=float, help="default: a tenth of the run's")
+    sub.add_argument("--cache", metavar="DIR", help="decoded clips, to share between runs")
+
 
 def train(args: argparse.Namespace) -> int:
     """Trains a classifier on a folder or table of clips."""
@@ -91,6 +100,24 @@ def evaluate(args: argparse.Namespace) -> int:
     run = Run(args.run)
     metrics = evaluate_run(run, args.clips, part=args.split, cache=args.cache)
     return _report(metrics, run.path, args)
+
+
+def compress(args: argparse.Namespace) -> int:
+    """Fine-tunes a run so that int8 loses less, or with weights left out."""
+    from sora_tf.train.compress import compress_run
+    from sora_tf.train.run import Run
+
+    run = compress_run(
+        Run(args.run),
+        args.out,
+        qat=args.qat,
+        prune=args.prune,
+        epochs=args.epochs,
+        learning_rate=args.learning_rate,
+        cache=args.cache,
+        verbose=verbosity(args),
+    )
+    return _report(run.read_metrics(), run.path, args)
 
 
 def demo(args: argparse.Namespace) -> int:

@@ -1,6 +1,7 @@
 """Verbs that use a run on files."""
 
 import argparse
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from sora_tf.cli.common import code, complain, print_json, reading_of
@@ -28,6 +29,19 @@ def add(verb: "AddVerb") -> None:
     )
     sub.add_argument("--step", type=float, metavar="S", help="seconds between windows")
 
+    sub = verb("predict", predict)
+    sub.add_argument("files", nargs="+", metavar="FILE")
+    sub.add_argument(
+        "--server", required=True, metavar="URL", help="http://HOST:8501 or grpc://HOST:8500"
+    )
+    sub.add_argument("--model", default="sora", help="its name there (default sora)")
+    sub.add_argument("--version", type=int, help="version (default: the newest)")
+    sub.add_argument("--label", help="version by its label, such as stable")
+    sub.add_argument("--window", type=float, metavar="S", help="seconds a window (default: whole)")
+    sub.add_argument("--step", type=float, metavar="S", help="seconds between windows")
+    sub.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="pixels of a frame")
+    sub.add_argument("--fit", default="stretch", choices=("stretch", "cover", "contain"))
+
 
 def classify(args: argparse.Namespace) -> int:
     """Names files by a run's model, with scores over time for long files."""
@@ -38,17 +52,8 @@ def classify(args: argparse.Namespace) -> int:
     run = Run(args.run)
     config = run.read_config()
     reading = reading_of(config, args.window or config.clip_seconds, args.step)
-    failed = 0
     answers = classify_files(run.load_model(), config.labels, args.files, reading)
-    for answer in progress(answers, "files", len(args.files)):
-        failed += "error" in answer
-        if args.json:
-            print_json(answer, indent=None)
-        elif "error" in answer:
-            complain(answer["error"])
-        else:
-            _print_scores(answer)
-    return code(failed, len(args.files))
+    return _print_answers(progress(answers, "files", len(args.files)), args)
 
 
 def embed(args: argparse.Namespace) -> int:
@@ -77,6 +82,39 @@ def embed(args: argparse.Namespace) -> int:
         rows = sum(answer["windows"] for answer in answers)
         print(f"{args.out}: {rows} rows from {len(answers) - failed} files, {failed} failed")
     return code(failed, len(answers))
+
+
+def predict(args: argparse.Namespace) -> int:
+    """Names files by a model on TensorFlow Serving."""
+    from sora_tf._progress import progress
+    from sora_tf.export.remote import predict_files
+
+    answers = predict_files(
+        args.server,
+        args.files,
+        model=args.model,
+        version=args.version,
+        label=args.label,
+        seconds=args.window,
+        step=args.step,
+        size=args.size and tuple(args.size),
+        fit=args.fit,
+    )
+    return _print_answers(progress(answers, "files", len(args.files)), args)
+
+
+def _print_answers(answers: Iterable[dict[str, Any]], args: argparse.Namespace) -> int:
+    """Prints answers as they come; returns the exit code."""
+    failed = 0
+    for answer in answers:
+        failed += "error" in answer
+        if args.json:
+            print_json(answer, indent=None)
+        elif "error" in answer:
+            complain(answer["error"])
+        else:
+            _print_scores(answer)
+    return code(failed, len(args.files))
 
 
 def _print_scores(answer: dict[str, Any]) -> None:

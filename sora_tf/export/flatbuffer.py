@@ -3,7 +3,7 @@
 import io
 import zipfile
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import flatbuffers
@@ -11,6 +11,7 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
+RUNTIME = b"min_runtime_version"
 ALIGNMENT = 16  # of weights, as TFLite's schema asks for
 BUILTINS = {
     number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)
@@ -64,6 +65,48 @@ def add_signature(model: Any, name: str, of: str, without: Collection[str]) -> N
     model.signatureDefs.append(signature)
 
 
+def mend_zero_scales(model: Any) -> None:
+    """Gives constants of nothing but zeros the scale of what they meet.
+
+    The int16 converter makes their scale 0, at which the runtime aborts.
+    """
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            ranges = [graph.tensors[i].quantization for i in operator.inputs if i >= 0]
+            ranges = [r for r in ranges if r is not None and r.scale is not None]
+            largest = max((float(r.scale.max()) for r in ranges), default=0.0)
+            for r in ranges:
+                r.scale = np.where(r.scale > 0, r.scale, np.float32(largest or 1.0))
+
+
+def merged(models: Sequence[Any]) -> Any:
+    """Models of one graph each as one model, with the signatures of all."""
+    first, *others = models
+    for other in others:
+        buffers = len(first.buffers)
+        codes = [_place(code, first.operatorCodes) for code in other.operatorCodes]
+        for graph in other.subgraphs:
+            for operator in graph.operators:
+                operator.opcodeIndex = codes[operator.opcodeIndex]
+            for tensor in graph.tensors:
+                tensor.buffer += buffers
+        for signature in other.signatureDefs:
+            signature.subgraphIndex += len(first.subgraphs)
+        first.buffers += other.buffers
+        first.subgraphs += other.subgraphs
+        first.signatureDefs += other.signatureDefs
+    return first
+
+
+def _place(code: Any, codes: list[Any]) -> int:
+    """Where an operator code stands in a list, at whose end it is put where it is not there."""
+    for place, other in enumerate(codes):
+        if vars(other) == vars(code):
+            return place
+    codes.append(code)
+    return len(codes) - 1
+
+
 def slim(model: Any) -> None:
     """Drops what no runtime reads: names of inner tensors, empty buffers, empty ranges."""
     for graph in model.subgraphs:
@@ -74,19 +117,21 @@ def slim(model: Any) -> None:
             ranges = tensor.quantization
             if ranges is not None and ranges.scale is None:
                 tensor.quantization = None
-    _drop_empty_buffers(model)
+    # What is left tells the oldest runtime that will do.
+    model.metadata = [entry for entry in model.metadata or [] if entry.name == RUNTIME][:1]
+    _merge_buffers(model)
 
 
-def _drop_empty_buffers(model: Any) -> None:
-    """Points every tensor without constant values to buffer 0, which is empty by the schema."""
-    kept = [model.buffers[0]]
-    places = {}
-    for number, buffer in enumerate(model.buffers):
-        if buffer.data is not None and len(buffer.data):
-            places[number] = len(kept)
-            kept.append(buffer)
+def _merge_buffers(model: Any) -> None:
+    """Keeps one of equal buffers in use; what holds no constant shares 0, empty by the schema."""
+    kept, places = [model.buffers[0]], {b"": 0}
     for holder in [*(t for g in model.subgraphs for t in g.tensors), *(model.metadata or [])]:
-        holder.buffer = places.get(holder.buffer, 0)
+        buffer = model.buffers[holder.buffer]
+        content = b"" if buffer.data is None else bytes(buffer.data)
+        if content not in places:
+            places[content] = len(kept)
+            kept.append(buffer)
+        holder.buffer = places[content]
     model.buffers = kept
 
 
@@ -111,10 +156,10 @@ def write(model: Any) -> bytes:
 def appended(files: dict[str, str]) -> bytes:
     """A ZIP archive to stand behind the model, as in TFLite's own metadata."""
     buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for name, text in files.items():
             # The oldest date a ZIP can hold: the same model is the same file.
-            archive.writestr(zipfile.ZipInfo(name), text)
+            archive.writestr(zipfile.ZipInfo(name), text, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()
 
 

@@ -2,8 +2,10 @@
 
 import contextlib
 import io
+import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ from sora_tf.models.video_model import FRAMES, MASK
 
 CLIP, EMBED, STEP = "clip", "embed", "step"
 Clips = Sequence[tuple[np.ndarray, np.ndarray]]
-Samples = Callable[[], Iterator[tuple[str, dict[str, np.ndarray]]]]
+Samples = Callable[[], Iterator[dict[str, np.ndarray]]]
 
 
 def write_tflite(what: Deployable, flavour: str, path: Path, clips: Clips = ()) -> None:
@@ -37,10 +39,14 @@ def write_tflite(what: Deployable, flavour: str, path: Path, clips: Clips = ()) 
     """
     with tempfile.TemporaryDirectory() as folder, _quiet():
         names = _write_graph(what, folder)
-        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=names)
-        FLAVOURS[flavour](converter, lambda: _samples(what, clips))
-        model = flatbuffer.read(converter.convert())
+        parts = []
+        for name in names:  # one by one: the int16 converter spoils what two graphs share
+            converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[name])
+            FLAVOURS[flavour](converter, partial(SAMPLES[name], what, clips))
+            parts.append(flatbuffer.read(converter.convert()))
+    model = flatbuffer.merged(parts)
     flatbuffer.add_signature(model, EMBED, CLIP, without={"scores"})
+    flatbuffer.mend_zero_scales(model)
     flatbuffer.slim(model)
     signatures = flatbuffer.signatures(model)
     files = {
@@ -63,30 +69,36 @@ def _write_graph(what: Deployable, folder: str) -> list[str]:
     if what.step is None:
         names = [CLIP]
     else:
-        names = [CLIP, STEP]
+        # The first graph is what runtimes prepare when they load a file.
+        names = [STEP, CLIP]
         archive.add_endpoint(STEP, step_function(what), input_signature=[step_spec(what, 1)])
     archive.write_out(folder)
     return names
 
 
-def _samples(what: Deployable, clips: Clips) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
-    """Real inputs of every signature; of "step" with the states that real clips leave.
-
-    Both see the same frames, so that both graphs find the same ranges: then their int8 weights
-    and biases are the same bytes, which the file holds once.
-    """
+def _clip_samples(what: Deployable, clips: Clips) -> Iterator[dict[str, np.ndarray]]:
+    """Real inputs of "clip"."""
     for frames, mask in clips:
-        yield CLIP, {FRAMES: frames[None], MASK: mask[None]}
-    if what.step is None:
-        return
+        yield {FRAMES: frames[None], MASK: mask[None]}
+
+
+def _step_samples(what: Deployable, clips: Clips) -> Iterator[dict[str, np.ndarray]]:
+    """Real inputs of "step", with the states that the same clips leave.
+
+    Both graphs see the same frames and so find the same ranges: then their int8 weights and
+    biases are the same bytes, which the file holds once.
+    """
     run = tf.function(step_function(what))
     for frames, mask in clips:
         states = {n: np.zeros((1, *s.shape[1:]), np.float32) for n, s in what.states.items()}
         for frame in frames[mask]:
             given = {FRAMES: frame[None, None], **states}
-            yield STEP, given
+            yield given
             found = run({name: tf.constant(value) for name, value in given.items()})
             states = {name: found[name].numpy() for name in states}
+
+
+SAMPLES = {CLIP: _clip_samples, STEP: _step_samples}
 
 
 def _float32(converter: Any, samples: Samples) -> None:
@@ -135,6 +147,12 @@ CALIBRATED = ("int8", "int16x8")
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps a page about every variable off standard output."""
-    with contextlib.redirect_stdout(io.StringIO()):
-        yield
+    """Keeps a page about every variable, and the converter's own notes, off the terminal."""
+    kept = os.dup(2)
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(io.StringIO()):
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

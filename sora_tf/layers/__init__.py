@@ -3,6 +3,7 @@
 from sora_tf.layers.frames import AllFrames, FoldFrames, UnfoldFrames
 from sora_tf.layers.graph import FrameGraph
 from sora_tf.layers.memory import FrameMemory
+from sora_tf.layers.norm import FrameNorm
 from sora_tf.layers.pooling import MaskedMeanPool, RecentMeanPool, SpaceTimeAttentionPool
 from sora_tf.layers.relation import RelationBlock
 
@@ -11,6 +12,7 @@ __all__ = [
     "FoldFrames",
     "FrameGraph",
     "FrameMemory",
+    "FrameNorm",
     "MaskedMeanPool",
     "RecentMeanPool",
     "RelationBlock",

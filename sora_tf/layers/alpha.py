@@ -124,4 +124,7 @@ def masked_softmax(logits, valid):
         return tf.nn.softmax(logits)
     least = tf.stop_gradient(tf.reduce_min(logits, axis=-1, keepdims=True))
     kept = tf.nn.softmax(tf.where(valid, logits, least)) * tf.cast(valid, logits.dtype)
-    return kept / tf.maximum(tf.reduce_sum(kept, axis=-1, keepdims=True), 1e-30)
+    count = tf.cast(length_of(logits, -1), logits.dtype)
+    # A valid entry is no less than 1/count, so the floor is for rows without any, and int8 has it.
+    share = tf.reduce_mean(kept, axis=-1, keepdims=True)
+    return kept / (count * tf.maximum(share, 0.5 / count**2))

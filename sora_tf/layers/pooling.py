@@ -47,9 +47,13 @@ class MaskedMeanPool(keras.layers.Layer):
         """
         x, mask = inputs
         weight = tf.cast(mask, tf.float32)[..., None]  # (B, n, 1)
-        # add_n stays in floating point in an int8 model, which a sum without bound must.
-        total = tf.add_n([state["total"], tf.reduce_sum(tf.cast(x, tf.float32) * weight, axis=1)])
-        count = tf.add_n([state["count"], tf.reduce_sum(weight, axis=1)])
+        # A sum without bound must not become an int8 number: add_n stays in floating point when
+        # a model is quantised, and whole numbers stay whole. TFLite's int16 sum is wrong, its
+        # matrix product is not.
+        new = tf.matmul(weight, tf.cast(x, tf.float32), transpose_a=True)[:, 0]  # (B, D)
+        total = tf.add_n([state["total"], new])
+        new = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1, keepdims=True)
+        count = tf.cast(tf.cast(state["count"], tf.int32) + new, tf.float32)
         mean = total / tf.maximum(count, self.floor)
         return tf.cast(mean, self.compute_dtype), {"total": total, "count": count}
 
@@ -110,9 +114,8 @@ class RecentMeanPool(keras.layers.Layer):
         kept = x * tf.cast(weight, x.dtype)[..., None]
         line = tf.concat([tf.cast(state["vectors"], x.dtype), kept], axis=1)[:, -self.frames :]
         real = tf.concat([state["real"], weight], axis=1)[:, -self.frames :]
-        count = tf.maximum(tf.reduce_sum(real, axis=1, keepdims=True), 1.0)  # (B, 1)
-        share = tf.reduce_mean(tf.cast(line, tf.float32), axis=1)  # small numbers, for int8
-        mean = share * (self.frames / count)
+        share = tf.maximum(tf.reduce_mean(real, axis=1, keepdims=True), 1.0 / self.frames)  # (B, 1)
+        mean = tf.reduce_mean(tf.cast(line, tf.float32), axis=1) / share
         return tf.cast(mean, self.compute_dtype), {"vectors": line, "real": real}
 
     def compute_output_shape(self, input_shape):

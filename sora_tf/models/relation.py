@@ -10,6 +10,7 @@ import tensorflow as tf
 from sora_tf import _checks
 from sora_tf._keras import keras
 from sora_tf.config import RelationConfig, micro
+from sora_tf.layers.norm import FrameNorm
 from sora_tf.layers.relation import RelationBlock
 from sora_tf.models.extractor import clip_inputs
 from sora_tf.models.video_model import FRAMES, MASK, VideoModel
@@ -37,7 +38,7 @@ def relate(vectors: tf.Tensor, mask: tf.Tensor, config: RelationConfig) -> tf.Te
         name = f"relation{block}"
         before = x
         if config.residual:
-            x = layers.LayerNormalization(name=f"{name}_norm")(x)
+            x = FrameNorm(name=f"{name}_norm")(x)
         x = RelationBlock(
             config.units,
             alpha=config.alpha,

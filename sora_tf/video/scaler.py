@@ -32,7 +32,7 @@ def _one_thread() -> dict[str, Any]:
 # Without full chroma libswscale takes a short cut through tables that darkens by up to 2 levels.
 FULL_CHROMA = 1 << 13  # SWS_FULL_CHR_H_INT, which PyAV names from version 18 on
 OPAQUE = "gbrp"  # libswscale writes planes in half the time of interleaved bytes
-FLAGS = int(Interpolation.FAST_BILINEAR) | FULL_CHROMA
+FLAGS = int(Interpolation.AREA) | FULL_CHROMA  # the fast bilinear drifts towards one side
 SWS: dict[str, Any] = {"interpolation": FLAGS, **_one_thread()}
 
 

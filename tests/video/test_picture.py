@@ -194,6 +194,23 @@ def test_levels_of_grey(pixel_format, full, levels, size):
         assert np.abs(out.astype(int) - expected).max() <= 1
 
 
+@pytest.mark.parametrize("size", [(112, 112), (37, 53), (224, 300)])
+def test_nothing_moves_sideways_or_up(size):
+    # A picture mirrored and scaled is the picture scaled and mirrored, to a grey level or two.
+    picture = np.random.default_rng(0).integers(0, 256, (24, 32, 1), np.uint8)
+    picture = np.repeat(picture.repeat(10, axis=0).repeat(10, axis=1), 3, axis=2)
+
+    def scaled(array):
+        frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(array), "rgb24")
+        out = np.zeros((*size, 3), np.uint8)
+        Scaler("film", frame, None, size, "stretch").into(frame, out)
+        return out.astype(int)
+
+    plain = scaled(picture)
+    assert np.abs(scaled(picture[:, ::-1])[:, ::-1] - plain).mean() < 2
+    assert np.abs(scaled(picture[::-1])[::-1] - plain).mean() < 2
+
+
 @pytest.mark.parametrize("standard", ["bt709", "smpte170m"])
 def test_colours_follow_the_tagged_matrix(tmp_path, standard):
     # Green in full colour: Kr + Kg + Kb = 1, with Kg 0.7152 (BT.709) or 0.587 (BT.601). Whatever

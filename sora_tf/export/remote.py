@@ -1,0 +1,104 @@
+"""Names for files by a model on a server; `tasks.classify` is the same on this machine."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from sora_tf.export import answers
+from sora_tf.export.client import Client
+from sora_tf.export.transport import ServingError
+
+WINDOWS = 16  # of a long file, sent together
+
+
+def predict_files(
+    server: str,
+    paths: Sequence[str],
+    *,
+    model: str = "sora",
+    version: int | None = None,
+    label: str | None = None,
+    seconds: float | None = None,
+    step: float | None = None,
+    frames: int | None = None,
+    size: tuple[int, int] | None = None,
+    fit: str = "stretch",
+    signature: str | None = None,
+    timeout: float = 30.0,
+) -> Iterator[dict[str, Any]]:
+    """Names files by a model on a server, one answer a file, as they are done.
+
+    Args:
+        server, model, version, label, frames, size, fit, timeout: as in `Client`.
+        paths: files or URLs.
+        seconds: length of a window, s; None makes one window of every file.
+        step: from one window to the next, s; None is `seconds`.
+        signature: as in `Client.predict`.
+
+    Yields:
+        {"path", "label", "scores": {label: mean over the windows}, "windows": [{"start", "end" in
+        s, "scores"}], "damage"}, or {"path", "error"} for a file that does not read or that the
+        server refuses.
+
+    Raises:
+        ServingError: the server is not there, or has no such model.
+        ValueError: an argument is out of range.
+    """
+    from sora_tf.tasks.windows import Reading, Window, read_windows
+    from sora_tf.video import VideoError
+
+    with Client(
+        server, model, version=version, label=label, timeout=timeout,
+        frames=frames, size=size, fit=fit,
+    ) as client:  # fmt: skip
+        count, sides = client.reading()
+        parts: list[dict[str, Any]] = []
+        waiting: list[Window] = []
+        damage = error = None
+        for path, item, last in read_windows(paths, Reading(count, sides, fit, seconds, step)):
+            if isinstance(item, VideoError):
+                error = error or str(item)
+            else:
+                waiting.append(item)
+                damage = damage or item.damage
+            if waiting and (last or len(waiting) == WINDOWS):
+                try:
+                    parts += _ask(client, waiting, signature)
+                except ServingError as refusal:
+                    if refusal.kind not in ("bad input", "over the limit"):
+                        raise
+                    error = error or f"{path}: {refusal}"
+                waiting = []
+            if last:
+                yield _answer(path, parts, damage, error)
+                parts, damage, error = [], None, None
+
+
+def _ask(client: Client, windows: list[Any], signature: str | None) -> list[dict[str, Any]]:
+    """{"start", "end", "scores"} of each window."""
+    found = client.predict([window.frames[window.mask] for window in windows], signature=signature)
+    return [
+        {
+            "start": window.start,
+            "end": float(window.times[window.mask][-1]) if window.end is None else window.end,
+            "scores": prediction.scores,
+        }
+        for window, prediction in zip(windows, found, strict=True)
+    ]
+
+
+def _answer(
+    path: str, parts: list[dict[str, Any]], damage: str | None, error: str | None
+) -> dict[str, Any]:
+    if not parts:
+        return {"path": path, "error": error}
+    mean = np.mean([list(part["scores"].values()) for part in parts], axis=0)
+    scores = answers.named(list(parts[0]["scores"]), mean)
+    return {
+        "path": path,
+        "label": answers.best(scores),
+        "scores": scores,
+        "windows": parts,
+        "damage": damage or error,
+    }
