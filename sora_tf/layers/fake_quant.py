@@ -67,7 +67,7 @@ class FakeQuantized(keras.layers.Layer):
             with this one, so that nothing is rounded in between.
         momentum: how slowly the range draws back, from 0 to 1.
     Call arguments:
-        inputs: what the layer is called with.
+        inputs, mask: what the layer is called with.
     Output: as the layer's.
     Raises:
         ValueError: `momentum` is out of range.
@@ -85,7 +85,9 @@ class FakeQuantized(keras.layers.Layer):
     def build(self, input_shape):
         """Builds the layer, and the range of its outputs."""
         if not self.layer.built:
-            self.layer.build(input_shape)
+            several = isinstance(input_shape[0], (list, tuple, tf.TensorShape))
+            # Keras takes a list of numbers, as files have it, for several shapes.
+            self.layer.build(input_shape if several else tf.TensorShape(input_shape))
         if self.round_outputs:
             self.low, self.high = (
                 self.add_weight(
@@ -101,11 +103,13 @@ class FakeQuantized(keras.layers.Layer):
             )
         super().build(input_shape)
 
-    def call(self, inputs, training=None):
+    def call(self, inputs, mask=None, training=None):
         """Runs the layer; see the class."""
-        fixed = isinstance(self.layer, keras.layers.BatchNormalization)
+        given = {} if mask is None else {"mask": mask}
+        if isinstance(self.layer, keras.layers.BatchNormalization):
+            given["training"] = False
         with self._rounded_kernels():
-            outputs = self.layer(inputs, training=False) if fixed else self.layer(inputs)
+            outputs = self.layer(inputs, **given)
         if not self.round_outputs:
             return outputs
         exact = tf.cast(outputs, tf.float32)
@@ -142,9 +146,11 @@ class FakeQuantized(keras.layers.Layer):
 
     def get_config(self):
         """All constructor arguments."""
+        layer = keras.saving.serialize_keras_object(self.layer)
+        layer.pop("build_config", None)  # it is built with this one
         return {
             **super().get_config(),
-            "layer": keras.saving.serialize_keras_object(self.layer),
+            "layer": layer,
             "round_outputs": self.round_outputs,
             "momentum": self.momentum,
         }

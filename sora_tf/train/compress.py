@@ -1,0 +1,171 @@
+"""Fine-tuning a finished run for int8, for fewer weights, or for both.
+
+In plain Keras: tensorflow-model-optimization 0.8.1 raises on the models' mask, prunes no layer that
+is not Keras's own, and what it can annotate does not load again from `.keras`, so that a killed
+run would be lost. Its one extra, kernels folded with their batch norms, changes nothing where each
+channel has a scale of its own (see `round_kernel`).
+"""
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+
+from sora_tf import _checks
+from sora_tf._files import write_json
+from sora_tf._keras import keras
+from sora_tf.data import read_index, write_index
+from sora_tf.train.evaluate import evaluate_run
+from sora_tf.train.fake_quant import copy_weights, fake_quantised
+from sora_tf.train.fit import TrainConfig, _fit, _precision, _quality, compile_model
+from sora_tf.train.plots import plot_curves
+from sora_tf.train.prune import Pruning, zero_shares
+from sora_tf.train.run import Run, RunError, versions
+
+ASKED = "compress.json"
+
+
+def compress_run(
+    run: Run,
+    out: str | os.PathLike[str] | None = None,
+    *,
+    qat: bool = False,
+    prune: float | None = None,
+    epochs: int = 10,
+    learning_rate: float | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    verbose: int | str = "auto",
+) -> Run:
+    """Fine-tunes a run's best model to lose less in int8 (`qat`), or to need less (`prune`).
+
+    The new run folder holds the same model with other weights, and all that `sora-tf train`
+    writes; its metrics.json has "compressed" as well, its compress.json what was asked for. Kept
+    is the epoch that does best on the validation clips with int8's rounding and all zeros in
+    place. Started again on a folder whose run was interrupted, it goes on after the last whole
+    epoch.
+
+    Zeros take the room of any weight until a file is compressed, by zip or in an app's package.
+
+    Args:
+        run: a run with a model, whose clips are still there.
+        out: the new run folder; None puts it beside the run, "-qat" or "-pruned" added.
+        qat: train with kernels and activations rounded as in int8.
+        prune: share of weights that become zeros, above 0, at most 0.95, in each kernel but those
+            that are depthwise or in the first or the last layer; they go in the first half of the
+            epochs. None prunes nothing.
+        epochs: passes over the training clips.
+        learning_rate: at its peak; None is a tenth of the run's own.
+        cache: folder for decoded clips, to share between runs; None keeps them in the new run
+            until it is finished.
+        verbose: as in `model.fit`.
+
+    Returns:
+        The new run, evaluated, without rounding, on its test split (on "val" where there is no
+        "test").
+
+    Raises:
+        ValueError: nothing is asked for, or a number is out of its range.
+        RunError: there is no run or no model, or `out` holds something else.
+    """
+    if prune is not None:
+        _checks.above("compress", "prune", prune, 0.0, "", "0.5 is a good start.")
+        _checks.between("compress", "prune", prune, 0.0, 0.95, "0.5 is a good start.")
+    elif not qat:
+        raise ValueError(
+            "compress: qat or prune must be given, got neither. Use qat for int8, prune=0.5 to "
+            "leave out half of the weights, or both."
+        )
+    if out is None:
+        parts = ("-qat" if qat else "", "-pruned" if prune else "")
+        out = run.path.with_name(run.path.resolve().name + "".join(parts))
+    model = run.load_model()
+    new = _Compressed(out, type(model).from_config(model.get_config()), prune)
+    asked = {"run": str(run.path.resolve()), "qat": qat, "prune": prune}
+    if new.exists:
+        _check_same(new, asked)
+    else:
+        _begin(new, run, asked, epochs, learning_rate)
+    if not new.finished:
+        _fine_tune(new, run, qat, cache, verbose)
+    metrics = new.read_metrics()
+    if "compressed" not in metrics:
+        zeros = zero_shares(new.load_model())
+        write_json(new.metrics_path, {**metrics, "compressed": {**asked, "zeros": zeros}})
+    if cache is None:
+        shutil.rmtree(new.path / "cache", ignore_errors=True)
+    return Run(new.path)
+
+
+class _Compressed(Run):
+    """A run that keeps plain models, and of the epochs only those in which all zeros are there.
+
+    Args:
+        path: the folder.
+        plain: a model of the run's kind, whose weights do not matter.
+        prune: the share of zeros, or None.
+    """
+
+    def __init__(self, path, plain, prune):
+        super().__init__(path)
+        self.plain = plain
+        self.prune = prune
+
+    def rise(self) -> int:
+        """Epochs in which the zeros become more."""
+        return math.ceil(self.read_config().training["epochs"] / 2) if self.prune else 1
+
+    def write_model(self, model: keras.Model) -> None:
+        """Nothing yet: the best of all epochs may be one that has too few zeros."""
+
+    def write_checkpoint(self, model: keras.Model, history: Sequence[dict[str, float]]) -> None:
+        """Keeps the state after an epoch, and the model if it is the best that counts."""
+        counting = history[self.rise() - 1 :]
+        if counting and _quality(counting[-1]) >= max(map(_quality, counting)):
+            copy_weights(model, self.plain)
+            super().write_model(self.plain)
+        super().write_checkpoint(model, history)
+
+
+def _begin(new, run, asked, epochs, learning_rate):
+    config = run.read_config()
+    rate = config.training["learning_rate"] / 10 if learning_rate is None else learning_rate
+    training = replace(TrainConfig(**config.training), epochs=epochs, learning_rate=rate)
+    new.path.mkdir(parents=True, exist_ok=True)
+    write_json(new.path / ASKED, asked)
+    write_index(read_index(run.path / "split.csv"), new.path / "split.csv")
+    new.write_config(replace(config, training=asdict(training), versions=versions()))
+
+
+def _check_same(new, asked):
+    try:
+        found = json.loads((new.path / ASKED).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = None
+    if found != asked:
+        raise RunError(
+            f"{new.path} holds another run, or one compressed in another way. Give another --out, "
+            "or the same arguments to go on with it."
+        )
+
+
+def _fine_tune(new, run, qat, cache, verbose):
+    """Trains from the last checkpoint, which at the start is the run's model, to the end."""
+    config = new.read_config()
+    clips = read_index(new.path / "split.csv")
+    settings = TrainConfig(**config.training)
+    if new.checkpoint() is None:
+        batches = math.ceil(sum(c.split == "train" for c in clips) / settings.batch_size)
+        with _precision(settings):
+            model = run.load_model()
+            if qat:
+                model = fake_quantised(model)
+            compile_model(model, settings, settings.epochs * batches)
+            model.optimizer.build(model.trainable_variables)  # or its state would not load
+        new.write_checkpoint(model, [])
+    pruning = Pruning(new.prune or 0.0, new.rise())
+    history = _fit(new, config, settings, clips, cache or new.path / "cache", [pruning], verbose)
+    plot_curves(history, new.path / "curves.png")
+    part = "test" if any(clip.split == "test" for clip in clips) else "val"
+    evaluate_run(new, part=part, cache=cache)
