@@ -58,14 +58,13 @@ class FakeQuantized(keras.layers.Layer):
     high = max(batch, momentum·high + (1 - momentum)·batch), and low alike. Before it has seen a
     batch it leaves outputs as they are.
 
-    A batch norm in it uses its moving mean and variance in training too, for those are what the
-    converter folds.
-
     Args:
         layer: has one float output; its weights are shared, not copied.
         round_outputs: False where the converter fuses the next layer (a norm, an activation)
             with this one, so that nothing is rounded in between.
         momentum: how slowly the range draws back, from 0 to 1.
+        fixed_norm: a batch norm uses its moving mean and variance, which are what the converter
+            folds, in training too, and leaves them as they are.
     Call arguments:
         inputs, mask: what the layer is called with.
     Output: as the layer's.
@@ -75,12 +74,13 @@ class FakeQuantized(keras.layers.Layer):
         Integer-Arithmetic-Only Inference", CVPR 2018, section 3.
     """
 
-    def __init__(self, layer, round_outputs=True, momentum=0.95, **kwargs):
+    def __init__(self, layer, round_outputs=True, momentum=0.95, fixed_norm=True, **kwargs):
         super().__init__(**{"name": layer.name, "dtype": layer.dtype_policy, **kwargs})
         remedy = "0.95 is a good start."
         self.momentum = _checks.between("FakeQuantized", "momentum", momentum, 0.0, 1.0, remedy)
         self.layer = layer
         self.round_outputs = round_outputs
+        self.fixed_norm = fixed_norm
 
     def build(self, input_shape):
         """Builds the layer, and the range of its outputs."""
@@ -106,7 +106,7 @@ class FakeQuantized(keras.layers.Layer):
     def call(self, inputs, mask=None, training=None):
         """Runs the layer; see the class."""
         given = {} if mask is None else {"mask": mask}
-        if isinstance(self.layer, keras.layers.BatchNormalization):
+        if self.fixed_norm and isinstance(self.layer, keras.layers.BatchNormalization):
             given["training"] = False
         with self._rounded_kernels():
             outputs = self.layer(inputs, **given)
@@ -153,6 +153,7 @@ class FakeQuantized(keras.layers.Layer):
             "layer": layer,
             "round_outputs": self.round_outputs,
             "momentum": self.momentum,
+            "fixed_norm": self.fixed_norm,
         }
 
     @classmethod

@@ -160,7 +160,8 @@ def _fine_tune(new, run, qat, cache, verbose):
         with _precision(settings):
             model = run.load_model()
             if qat:
-                model = fake_quantised(model)
+                # Where weights go, what comes out of a layer changes, and its norm must follow.
+                model = fake_quantised(model, fixed_norms=not new.prune)
             compile_model(model, settings, settings.epochs * batches)
             model.optimizer.build(model.trainable_variables)  # or its state would not load
         new.write_checkpoint(model, [])

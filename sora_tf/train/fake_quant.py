@@ -27,11 +27,12 @@ FUSED_AFTER = (layers.Conv2D, layers.DepthwiseConv2D, layers.Dense, layers.Batch
 FUSED = (layers.BatchNormalization, layers.ReLU)
 
 
-def fake_quantised(model: keras.Model) -> keras.Model:
+def fake_quantised(model: keras.Model, fixed_norms: bool = True) -> keras.Model:
     """A model that computes as the int8 version of another will, near enough to train it.
 
     Args:
         model: made by `build_sora`.
+        fixed_norms: leave the batch norms' means and variances as they are.
 
     Returns:
         A model of the same inputs, outputs, names of layers and weights, which are copies; layers
@@ -46,7 +47,7 @@ def fake_quantised(model: keras.Model) -> keras.Model:
             return copy
         after = followers[layer.name]
         fused = isinstance(layer, FUSED_AFTER) and all(isinstance(f, FUSED) for f in after)
-        return FakeQuantized(copy, round_outputs=not (after and fused))
+        return FakeQuantized(copy, not (after and fused), fixed_norm=fixed_norms)
 
     twin = keras.models.clone_model(model, clone_function=wrapped)
     copy_weights(model, twin)

@@ -104,13 +104,16 @@ def test_kernels_are_rounded_inside_only():
     assert len(layer.trainable_weights) == 1
 
 
-def test_a_norm_keeps_its_moments_in_training():
+def test_a_norm_keeps_its_moments_in_training_unless_told_not_to():
     norm = FakeQuantized(keras.layers.BatchNormalization(name="norm"), round_outputs=False)
     x = RNG.normal(3.0, 2.0, size=(8, 4)).astype(np.float32)
     # Mean 0 and variance 1 at first: x / √(1 + 0.001).
     np.testing.assert_allclose(norm(x, training=True), x / np.sqrt(1.001), rtol=1e-5)
     np.testing.assert_array_equal(norm.layer.moving_mean, np.zeros(4))
     assert len(norm.trainable_weights) == 2
+    free = FakeQuantized(keras.layers.BatchNormalization(name="norm"), False, fixed_norm=False)
+    np.testing.assert_allclose(np.mean(free(x, training=True), axis=0), np.zeros(4), atol=1e-5)
+    assert np.abs(free.layer.moving_mean).min() > 0.01
 
 
 @pytest.mark.parametrize("alpha", ["attention", "learned", "gcn"])
