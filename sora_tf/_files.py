@@ -15,7 +15,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """Gives a path to write to, in the same folder with the same suffix, and renames it at the end.
 
     The folder is made where it is missing. If the body raises, what was written is removed and
-    whatever stood at `path` stays.
+    whatever stood at `path` stays. An OSError of the place names `path`, not what is beside it.
 
     Example:
         with replacing("out.json") as beside:
@@ -23,13 +23,23 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     """
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    with _naming(target):
+        folder = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
         beside = folder / target.name
         yield beside
-        os.replace(beside, target)
+        with _naming(target):
+            os.replace(beside, target)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _naming(target: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(target)) from error
 
 
 def write_json(path: str | os.PathLike[str], value: Any) -> None:

@@ -164,7 +164,13 @@ class SoraConfig:
     @classmethod
     def from_json(cls, text: str) -> "SoraConfig":
         """The config from JSON text; raises ValueError where it does not fit."""
-        return cls.from_dict(json.loads(text))
+        values = json.loads(text)
+        if not isinstance(values, dict):
+            raise ValueError(
+                f"SoraConfig: a config must be a JSON object, got {type(values).__name__}. "
+                "Compare it with `SoraConfig().to_json()`."
+            )
+        return cls.from_dict(values)
 
 
 def smallest_side(extractor: ExtractorConfig) -> int:

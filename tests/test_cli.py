@@ -140,7 +140,10 @@ def test_clean(digits, bad, tmp_path, capsys):
         (["inspect", "nowhere"], "there is no run in nowhere"),
         (["train", "nowhere", "--out", "x"], "there is no folder or table nowhere"),
         (["train", ".", "--out", "x", "--model", "huge"], "preset must be one of"),
-        (["train", ".", "--out", "x", "--config", "none.json"], "none.json"),
+        (["train", ".", "--out", "x", "--config", "none.json"], "none.json: No such file"),
+        (["train", ".", "--out", "x", "--frames", "0"], "frames must be at least 1 frame, got 0"),
+        (["train", ".", "--out", "x", "--seed", "-1"], "seed must be at least 0, got -1"),
+        (["case-study", "--epochs", "0"], "epochs"),
         (["case-study", "--cifar10", "--data", "none.npz"], "none.npz"),
     ],
 )
@@ -149,6 +152,81 @@ def test_bad_input_is_one_line_and_code_1(arguments, words, tmp_path, monkeypatc
     assert main(arguments) == 1
     assert words in complaint(capsys)
     assert not os.listdir(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"pooling": "none"}'])
+def test_a_bad_config_file_is_named(text, tmp_path, capsys):
+    path = tmp_path / "model.json"
+    path.write_text(text)
+    assert main(["train", ".", "--out", str(tmp_path / "x"), "--config", str(path)]) == 1
+    assert complaint(capsys).startswith(f"sora-tf: {path}: ")
+    assert os.listdir(tmp_path) == ["model.json"]
+
+
+def test_a_model_that_cannot_be_leaves_no_run(digits, tmp_path, capsys):
+    (tmp_path / "model.json").write_text('{"relation": {"alpha": "mean"}}')
+    arguments = ["--out", str(tmp_path / "run"), "--config", str(tmp_path / "model.json")]
+    assert main(["train", str(digits / "index.csv"), *arguments]) == 1
+    assert "alpha must be one of" in complaint(capsys)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_complaint_is_one_line_whatever_the_name(capsys):
+    assert main(["probe", "new\nline.mp4"]) == 1
+    assert complaint(capsys).startswith("sora-tf: new\\nline.mp4: cannot open")
+
+
+def test_a_name_that_is_no_text_is_printed(digits, clip, tmp_path):
+    name = os.fsencode(tmp_path) + b"/\xff.mp4"
+    shutil.copy(os.fsencode(clip), name)
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8:strict"}
+    for json_too in ([], ["--json"]):
+        command = [sys.executable, "-m", "sora_tf.cli", "probe", name, *json_too]
+        done = subprocess.run(command, capture_output=True, env=environment)
+        assert done.returncode == 0, done.stderr
+        assert b"\\udcff.mp4" in done.stdout
+    (info,) = json.loads(done.stdout)
+    assert os.fsencode(info["path"]) == name
+
+
+def test_rates_are_plain_numbers(capsys, monkeypatch, clip):
+    from dataclasses import replace
+
+    from sora_tf import video
+
+    info = replace(video.probe(clip), fps=1000.0)
+    monkeypatch.setattr(video, "probe", lambda path: info)
+    assert main(["probe", clip]) == 0
+    assert ", 1000 fps, " in capsys.readouterr().out
+
+
+def test_a_window_of_no_length_is_refused(run, clip, capsys):
+    assert main(["classify", str(run.path), clip, "--window", "0"]) == 1
+    assert "seconds must be above 0.0 s, got 0.0" in complaint(capsys)
+
+
+def test_a_window_without_frames_is_named_once(run, clip, capsys):
+    # Frames come every 0.125 s: most windows of 0.05 s hold none.
+    assert main(["classify", str(run.path), clip, "--window", "0.05"]) == 0
+    assert complaint(capsys).count(clip) == 1
+
+
+def test_embedding_nothing_leaves_the_table_that_was_there(run, clip, bad, tmp_path, capsys):
+    table = tmp_path / "v.parquet"
+    assert main(["embed", str(run.path), clip, "-o", str(table)]) == 0
+    before = table.read_bytes()
+    capsys.readouterr()
+    assert main(["embed", str(run.path), bad, "-o", str(table)]) == 1
+    assert capsys.readouterr().out == "no table written: 1 of 1 files failed\n"
+    assert main(["embed", str(run.path), bad, "-o", str(table), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["table"] is None
+    assert table.read_bytes() == before
+    assert sorted(os.listdir(tmp_path)) == ["bad.mp4", "v.parquet"]
+
+
+def test_a_folder_is_no_table(run, clip, tmp_path, capsys):
+    assert main(["embed", str(run.path), clip, "-o", str(tmp_path)]) == 1
+    assert "the table must be a file, got the folder" in complaint(capsys)
 
 
 def test_debug_shows_where(tmp_path):

@@ -30,6 +30,14 @@ def test_a_failure_leaves_what_was_there(tmp_path):
     assert os.listdir(tmp_path) == ["a.txt"]
 
 
+def test_an_error_of_the_place_names_it(tmp_path):
+    (tmp_path / "taken").mkdir()
+    with pytest.raises(IsADirectoryError) as error, replacing(tmp_path / "taken") as beside:
+        beside.write_text("new")
+    assert error.value.filename == str(tmp_path / "taken")
+    assert os.listdir(tmp_path) == ["taken"]
+
+
 @pytest.mark.parametrize(
     ("check", "sentence"),
     [

@@ -5,6 +5,7 @@ Exit codes: 0 all done, 1 nothing done (one line says why), 2 wrong usage, 3 som
 """
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from sora_tf import __version__
 from sora_tf.cli import export, look, train, use
-from sora_tf.cli.common import FAILED, INTERRUPTED, complain
+from sora_tf.cli.common import FAILED, INTERRUPTED, complain, reason_of
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import Verb
@@ -48,6 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0" if args.debug else "3"
     logging.basicConfig(format="sora-tf: %(message)s", level=logging.WARNING)
     logging.getLogger("sora_tf").setLevel(logging.INFO)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a file's name may be no text
     try:
         return args.run_verb(args)
     except KeyboardInterrupt:
@@ -59,5 +62,5 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         if args.debug:
             raise
-        complain(" ".join(str(error).split()) or type(error).__name__)
+        complain(reason_of(error))
         return FAILED

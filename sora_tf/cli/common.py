@@ -38,8 +38,15 @@ def print_json(value: Any, indent: int | None = 2) -> None:
 
 
 def complain(text: str) -> None:
-    """Says what went wrong, on standard error."""
-    print(f"sora-tf: {text}", file=sys.stderr, flush=True)
+    """Says what went wrong, on standard error, in one line whatever a file's name holds."""
+    print("sora-tf: " + text.replace("\n", "\\n"), file=sys.stderr, flush=True)
+
+
+def reason_of(error: Exception) -> str:
+    """What an error says, in one line."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def code(failed: int, total: int) -> int:

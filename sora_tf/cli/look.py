@@ -89,7 +89,7 @@ def inspect(args: argparse.Namespace) -> int:
 
 def _describe(info: dict[str, Any]) -> str:
     length = f"{info['duration']:.2f} s" if info["duration"] else "length unknown"
-    rate = f"{info['fps']:.3g} fps" if info["fps"] else "rate unknown"
+    rate = f"{round(info['fps'], 2):g} fps" if info["fps"] else "rate unknown"
     sound = "sound" if info["has_audio"] else "no sound"
     return (
         f"{info['path']}: {info['container']} {info['codec']} {info['width']}x{info['height']} "

@@ -62,11 +62,14 @@ def train(args: argparse.Namespace) -> int:
     from sora_tf.train.fit import TrainConfig, train_classifier
 
     if args.config:
-        with open(args.config, encoding="utf-8") as file:
-            config = SoraConfig.from_json(file.read())
+        try:
+            with open(args.config, encoding="utf-8") as file:
+                config = SoraConfig.from_json(file.read())
+        except ValueError as error:
+            raise ValueError(f"{args.config}: {error}") from None
     else:
         config = resolve(args.model)
-    if args.frames:
+    if args.frames is not None:
         config = replace(config, frames=args.frames)
     if args.size:
         config = replace(config, size=tuple(args.size))
@@ -141,9 +144,11 @@ def case_study(args: argparse.Namespace) -> int:
     from sora_tf.train.case_study import cifar10, moving_digits
 
     if args.cifar10:
-        result = cifar10(args.data, epochs=args.epochs or 5, verbose=verbosity(args))
+        epochs = 5 if args.epochs is None else args.epochs
+        result = cifar10(args.data, epochs=epochs, verbose=verbosity(args))
     else:
-        result = moving_digits(epochs=args.epochs or 3, verbose=verbosity(args))
+        epochs = 3 if args.epochs is None else args.epochs
+        result = moving_digits(epochs=epochs, verbose=verbosity(args))
     if args.json:
         print_json(result)
     else:

@@ -51,7 +51,8 @@ def classify(args: argparse.Namespace) -> int:
 
     run = Run(args.run)
     config = run.read_config()
-    reading = reading_of(config, args.window or config.clip_seconds, args.step)
+    seconds = config.clip_seconds if args.window is None else args.window
+    reading = reading_of(config, seconds, args.step)
     answers = classify_files(run.load_model(), config.labels, args.files, reading)
     return _print_answers(progress(answers, "files", len(args.files)), args)
 
@@ -76,11 +77,13 @@ def embed(args: argparse.Namespace) -> int:
         if answer["error"]:
             complain(answer["error"])
     failed = sum(answer["windows"] == 0 for answer in answers)
+    rows = sum(answer["windows"] for answer in answers)
     if args.json:
-        print_json({"table": args.out, "files": answers})
-    else:
-        rows = sum(answer["windows"] for answer in answers)
+        print_json({"table": args.out if rows else None, "files": answers})
+    elif rows:
         print(f"{args.out}: {rows} rows from {len(answers) - failed} files, {failed} failed")
+    else:
+        print(f"no table written: {failed} of {failed} files failed")
     return code(failed, len(answers))
 
 
@@ -121,7 +124,8 @@ def _print_scores(answer: dict[str, Any]) -> None:
     ranked = sorted(answer["scores"].items(), key=lambda item: -item[1])[:5]
     print(f"{answer['path']}: " + ", ".join(f"{label} {score:.3f}" for label, score in ranked))
     if answer["damage"]:
-        complain(f"{answer['path']}: {answer['damage']}")
+        named = answer["damage"].startswith(answer["path"])
+        complain(answer["damage"] if named else f"{answer['path']}: {answer['damage']}")
     if len(answer["windows"]) > 1:
         for window in answer["windows"]:
             label, score = max(window["scores"].items(), key=lambda item: item[1])

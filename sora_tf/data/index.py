@@ -34,7 +34,8 @@ class Clip:
             of any split; the path when not given.
         split: "train", "val", "test" or a name of your own; None when not yet decided.
     Raises:
-        ValueError: no path, a negative or non-finite time, or `start` not before `end`.
+        ValueError: no path, a path or label that is not UTF-8 (no table could hold it), a negative
+            or non-finite time, or `start` not before `end`.
     """
 
     path: str
@@ -48,6 +49,13 @@ class Clip:
         """Checks the times and fills in the group."""
         if not self.path:
             raise ValueError("Clip: path must not be empty. Give a file or a URL.")
+        for name, text in (("path", self.path), ("label", self.label)):
+            try:
+                str(text).encode()
+            except UnicodeEncodeError:
+                raise ValueError(
+                    f"Clip: {name} must be text in UTF-8, got {text!r}. Rename the file or folder."
+                ) from None
         for name, value in (("start", self.start), ("end", self.end)):
             if value is not None and not (math.isfinite(value) and value >= 0):
                 raise ValueError(

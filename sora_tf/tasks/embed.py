@@ -59,7 +59,7 @@ def embed_files(
             real = item.mask
             rows.append(
                 {
-                    "path": path,
+                    "path": _text(path),
                     "start": item.start,
                     "end": float(item.times[real][-1]) if item.end is None else item.end,
                     GLOBAL_VECTOR: output[GLOBAL_VECTOR][0],
@@ -82,6 +82,8 @@ def embed_to_table(
 ) -> Iterator[dict[str, Any]]:
     """Embeds files into a Parquet table of `SCHEMA`, and goes on where a killed run stopped.
 
+    Where not one file gives a row, no table is written and one that was there stays.
+
     Args:
         model: from `build_sora`.
         paths: files or URLs.
@@ -91,29 +93,46 @@ def embed_to_table(
 
     Yields:
         {"path", "windows": rows written, "error"} for every file, the ones done before included.
+
+    Raises:
+        ValueError: `out` is a folder.
     """
     target = Path(out)
+    if target.is_dir():
+        raise ValueError(f"embed: the table must be a file, got the folder {target}. Name one.")
     parts = _parts_folder(target, reading, key)
-    done = [item for part in sorted(parts.glob("*.json")) for item in json.loads(part.read_text())]
+    kept = [item for part in sorted(parts.glob("*.json")) for item in json.loads(part.read_text())]
+    wanted = set(paths)  # the killed run's may have been others
+    done = [item for item in kept if item["path"] in wanted]
     yield from done
     finished = {item["path"] for item in done}
     rows: list[dict[str, Any]] = []
     items: list[dict[str, Any]] = []
     for result in embed_files(model, [path for path in paths if path not in finished], reading):
         rows += result["rows"]
-        items.append(
-            {"path": result["path"], "windows": len(result["rows"]), "error": result["error"]}
-        )
+        item = {"path": result["path"], "windows": len(result["rows"]), "error": result["error"]}
+        items.append(item)
+        done.append(item)
         if len(items) == EACH:
             _write_part(parts, rows, items)
             rows, items = [], []
-        yield {"path": result["path"], "windows": len(result["rows"]), "error": result["error"]}
+        yield item
     if items:
         _write_part(parts, rows, items)
+    if not any(item["windows"] for item in done):
+        shutil.rmtree(parts)
+        return
+    asked = [("path", "in", {_text(path) for path in wanted})]
     with replacing(target) as beside, pyarrow.parquet.ParquetWriter(beside, SCHEMA) as writer:
         for part in sorted(parts.glob("*.json")):
-            writer.write_table(pyarrow.parquet.read_table(part.with_suffix(".parquet")))
+            table = pyarrow.parquet.read_table(part.with_suffix(".parquet"), filters=asked)
+            writer.write_table(table)
     shutil.rmtree(parts)
+
+
+def _text(path: str) -> str:
+    """A path as a table can hold it: bytes that are no UTF-8 are spelt out."""
+    return path.encode("utf-8", "backslashreplace").decode()
 
 
 def _parts_folder(target: Path, reading: Reading, key: str) -> Path:

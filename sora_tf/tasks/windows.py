@@ -12,6 +12,7 @@ from sora_tf.data import collate, decode, pad
 from sora_tf.video import VideoError, probe, sampling
 
 AHEAD = 4  # windows read ahead of the model
+MOST_WINDOWS = 100_000  # of a file; headers lie about its length
 PATIENCE = 8.0  # s of decoding after which a window makes do with the frames it has
 
 
@@ -47,7 +48,9 @@ class Reading:
         size: height and width, pixels.
         fit: "stretch", "cover" or "contain".
         seconds: length of a window, s; None makes one window of every file.
-        step: from one window to the next, s; None is `seconds`.
+        step: from one window to the next, s, at most `seconds`; None is `seconds`.
+    Raises:
+        ValueError: a time is not above 0, or `step` leaves gaps or stands alone.
     """
 
     frames: int
@@ -61,13 +64,19 @@ class Reading:
         for name, value in (("seconds", self.seconds), ("step", self.step)):
             if value is not None:
                 _checks.above("Reading", name, value, 0.0, "s", "Leave it out for whole files.")
+        if self.step is not None and (self.seconds is None or self.step > self.seconds):
+            length = "whole files" if self.seconds is None else f"windows of {self.seconds:g} s"
+            raise ValueError(
+                f"Reading: step must be at most the length of a window, got {self.step:g} s for "
+                f"{length}. Give a longer window."
+            )
 
 
 def stretches(path: str, reading: Reading) -> list[tuple[float, float | None]]:
     """The windows of a file, (start, end) in s; the whole file where its length is not known.
 
     Raises:
-        VideoError: the file does not open.
+        VideoError: the file does not open, or makes more than 100,000 windows.
     """
     if reading.seconds is None:
         return [(0.0, None)]
@@ -75,7 +84,11 @@ def stretches(path: str, reading: Reading) -> list[tuple[float, float | None]]:
     # A file hardly longer than a window is one window: half of one would say little.
     if not duration or duration <= 1.5 * reading.seconds:
         return [(0.0, None)]
-    return list(sampling.windows(duration, reading.seconds, reading.step or reading.seconds))
+    step = reading.step or reading.seconds
+    if duration / step > MOST_WINDOWS:
+        detail = f"{duration:g} s, so its header says, in steps of {step:g} s"
+        raise VideoError(path, "over the limit", detail, "Ask for longer windows.")
+    return list(sampling.windows(duration, reading.seconds, step))
 
 
 def read_windows(

@@ -5,7 +5,9 @@ pool of 2 and the memory of the previous frame; a graph of all frames with α = 
 vector; a support vector machine from scikit-learn on top.
 """
 
+import contextlib
 import os
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -126,7 +128,8 @@ def cifar10(
 
 def _load_cifar10(data):
     if data is None:
-        return keras.datasets.cifar10.load_data()
+        with contextlib.redirect_stdout(sys.stderr):  # where Keras says that it downloads
+            return keras.datasets.cifar10.load_data()
     try:
         with np.load(data, allow_pickle=False) as file:
             return (file["x_train"], file["y_train"]), (file["x_test"], file["y_test"])

@@ -16,7 +16,7 @@ from dataclasses import asdict, replace
 from sora_tf import _checks
 from sora_tf._files import write_json
 from sora_tf._keras import keras
-from sora_tf.data import read_index, write_index
+from sora_tf.data import Problems, read_index, write_index
 from sora_tf.train.evaluate import evaluate_run
 from sora_tf.train.fake_quant import copy_weights, fake_quantised
 from sora_tf.train.fit import TrainConfig, _fit, _precision, _quality, compile_model
@@ -166,7 +166,11 @@ def _fine_tune(new, run, qat, cache, verbose):
             model.optimizer.build(model.trainable_variables)  # or its state would not load
         new.write_checkpoint(model, [])
     pruning = Pruning(new.prune or 0.0, new.rise())
-    history = _fit(new, config, settings, clips, cache or new.path / "cache", [pruning], verbose)
+    problems = Problems()
+    history = _fit(
+        new, config, settings, clips, cache or new.path / "cache", problems, [pruning], verbose
+    )
+    new.write_history(history)
     plot_curves(history, new.path / "curves.png")
     part = "test" if any(clip.split == "test" for clip in clips) else "val"
-    evaluate_run(new, part=part, cache=cache)
+    evaluate_run(new, part=part, cache=cache, problems=problems)

@@ -18,6 +18,7 @@ def evaluate_run(
     *,
     part: str = "test",
     cache: str | os.PathLike[str] | None = None,
+    problems: Problems | None = None,
 ) -> dict[str, Any]:
     """Scores a run's model and writes metrics.json, predictions.csv and confusion.png into it.
 
@@ -27,6 +28,7 @@ def evaluate_run(
             None takes the run's own split.
         part: the split to use where `source` is None.
         cache: folder of decoded clips; None decodes afresh.
+        problems: clips skipped so far, which are counted too; collects more.
 
     Returns:
         What `classification_metrics` gives, with "part" and "skipped" (clips that did not read).
@@ -49,7 +51,7 @@ def evaluate_run(
             f"{', '.join(config.labels)}. Give clips of its classes."
         )
     model = run.load_model()
-    problems = Problems()
+    problems = Problems() if problems is None else problems
     dataset = clip_dataset(
         clips,
         config.labels,

@@ -72,6 +72,7 @@ class TrainConfig:
         _checks.above(owner, "learning_rate", self.learning_rate, 0, "", "0.001 is a good start.")
         _checks.between(owner, "warmup", self.warmup, 0.0, 0.9, "0.1 is usual.")
         _checks.between(owner, "label_smoothing", self.label_smoothing, 0.0, 0.9, "0 is none.")
+        _checks.at_least(owner, "seed", self.seed, 0, "", "0 is as good as any.")
 
 
 def train_classifier(
@@ -89,7 +90,7 @@ def train_classifier(
     """Trains a classifier and writes a run folder.
 
     Started again on a folder whose run was interrupted, it goes on after the last whole epoch
-    with the settings the run was begun with.
+    with the settings the run was begun with. Before the first epoch is whole, it begins anew.
 
     Args:
         source: folder of class folders, or a CSV or Parquet table (see `read_index`).
@@ -104,16 +105,17 @@ def train_classifier(
         verbose: as in `model.fit`.
 
     Returns:
-        The run, evaluated on its test split (on "val" where there is no "test").
+        The run, evaluated on its test split (on "val" where there is no "test"). "skipped" among
+        its metrics are the clips of all splits that did not read.
 
     Raises:
         RunError: the folder holds a run of something else, or no clip can be read.
-        ValueError: the clips cannot be listed or split.
+        ValueError: the clips cannot be listed or split, or the model cannot be built.
     """
     run = Run(out)
     chosen = training or TrainConfig()
-    if run.exists:
-        config, clips = _resume(run, source, model)
+    if run.finished or run.checkpoint():
+        config, clips = _resume(run, source, model, chosen, augment, fit)
     else:
         clips = split(read_index(source), seed=chosen.seed)
         config = _begin(run, source, clips, configs.resolve(model), chosen, augment, fit)
@@ -121,10 +123,14 @@ def train_classifier(
         LOG.info("the run in %s is finished; give another --out to train again", run.path)
         return run
     settings = TrainConfig(**config.training)
-    history = _fit(run, config, settings, clips, cache or run.path / "cache", callbacks, verbose)
+    problems = Problems()
+    history = _fit(
+        run, config, settings, clips, cache or run.path / "cache", problems, callbacks, verbose
+    )
+    run.write_history(history)  # a kill may have come between checkpoint and table
     plot_curves(history, run.path / "curves.png")
     part = "test" if any(clip.split == "test" for clip in clips) else "val"
-    evaluate_run(run, part=part, cache=cache)
+    evaluate_run(run, part=part, cache=cache, problems=problems)
     if cache is None:
         shutil.rmtree(run.path / "cache", ignore_errors=True)
     return run
@@ -137,6 +143,7 @@ def _begin(run, source, clips, model, training, augment, fit):
             f"train: there must be at least 2 classes to tell apart, got {', '.join(labels)} in "
             f"{source}. Put each class in a folder of its own."
         )
+    build_sora(model, len(labels))  # a model that cannot be is found before any clip is read
     config = RunConfig(
         model=model,
         labels=labels,
@@ -153,13 +160,18 @@ def _begin(run, source, clips, model, training, augment, fit):
     return config
 
 
-def _resume(run, source, model):
+def _resume(run, source, model, training, augment, fit):
     config = run.read_config()
     if config.source != os.path.abspath(source) or config.model != configs.resolve(model):
         raise RunError(
             f"{run.path} holds a run of another model or of {config.source}. Give another --out, "
             "or the same arguments to go on with it."
         )
+    asked = {**asdict(training), "augment": (augment or Augment()).to_dict(), "fit": fit}
+    begun = {**config.training, "augment": config.augment, "fit": config.fit}
+    other = [f"{name} {begun.get(name)}" for name in asked if asked[name] != begun.get(name)]
+    if other and not run.finished:
+        LOG.warning("going on with what the run was begun with: %s", ", ".join(other))
     return config, read_index(run.path / "split.csv")
 
 
@@ -179,14 +191,13 @@ def _usual_length(clips: Sequence[Clip]) -> float:
     return float(statistics.median(lengths)) if lengths else 1.0
 
 
-def _fit(run, config, settings, clips, cache, callbacks, verbose):
+def _fit(run, config, settings, clips, cache, problems, callbacks, verbose):
     """Runs `model.fit` from the last checkpoint to the last epoch; returns the history."""
     parts = {name: [c for c in clips if c.split == name] for name in ("train", "val")}
     if not parts["train"]:
         raise RunError(f"no clip of {config.source} is in the split 'train'. Correct the table.")
     checkpoint = run.checkpoint()
     history = checkpoint[1] if checkpoint else []
-    problems = Problems()
     shape = {
         "frames": config.model.frames,
         "size": config.model.size,
@@ -228,6 +239,8 @@ def _fit(run, config, settings, clips, cache, callbacks, verbose):
         callbacks=[KeepEpochs(run, history), *callbacks],
         verbose=verbose,
     )
+    if not run.model_path.is_file():  # somebody took it away: the last epoch is what is left
+        run.write_model(model)
     return history
 
 
@@ -245,8 +258,18 @@ class KeepEpochs(keras.callbacks.Callback):
         self.history = history
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Keeps the epoch, whole or not at all."""
+        """Keeps the epoch, whole or not at all.
+
+        Raises:
+            RunError: the loss is no number any more, which no further epoch would mend.
+        """
         row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
+        for name in ("loss", "val_loss"):
+            if not math.isfinite(row.get(name, 0.0)):
+                raise RunError(
+                    f"{name} must be a number, got {row[name]} in epoch {epoch + 1}: the training "
+                    "has run away. Lower the learning rate, in another run folder."
+                )
         self.history.append(row)
         # Best first: a kill in between costs an epoch, not the best model.
         if _quality(row) >= max(map(_quality, self.history)):

@@ -91,8 +91,11 @@ class Run:
 
     @property
     def finished(self) -> bool:
-        """Whether training came to its end."""
-        return self.metrics_path.is_file()
+        """Whether training came to its end: metrics alone may be those of `evaluate` before it."""
+        return all(
+            path.is_file()
+            for path in (self.model_path, self.path / "curves.png", self.metrics_path)
+        )
 
     def write_config(self, config: RunConfig) -> None:
         """Begins the run."""
@@ -119,21 +122,27 @@ class Run:
             ) from None
         except (ValueError, KeyError, TypeError) as error:
             raise RunError(
-                f"the config of the run in {self.path} does not read: {error}. Train it again."
+                f"the config of the run in {self.path} does not read: {error}. Train again into "
+                "another folder."
             ) from None
 
     def read_metrics(self) -> dict[str, Any]:
         """What the finished run scored.
 
         Raises:
-            RunError: it is not finished.
+            RunError: it is not finished, or they do not read.
         """
         if not self.finished:
             raise RunError(
-                f"the run in {self.path} is not finished (no metrics.json). Start `sora-tf train` "
-                "again with the same arguments to go on with it."
+                f"the run in {self.path} is not finished. Start `sora-tf train` again with the "
+                "same arguments to go on with it."
             )
-        metrics: dict[str, Any] = json.loads(self.metrics_path.read_text(encoding="utf-8"))
+        try:
+            metrics: dict[str, Any] = json.loads(self.metrics_path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunError(
+                f"{self.metrics_path} does not read: {error}. `sora-tf evaluate` writes it anew."
+            ) from None
         return metrics
 
     def load_model(self) -> keras.Model:
@@ -151,11 +160,21 @@ class Run:
         return load_model(self.model_path)
 
     def checkpoint(self) -> tuple[Path, list[dict[str, float]]] | None:
-        """The model and the history of the last whole epoch, or None before the first."""
+        """The model and the history of the last whole epoch, or None before the first.
+
+        Raises:
+            RunError: the history does not read.
+        """
         done = sorted((self.path / "checkpoint").glob("epoch-*[0-9]"))
         if not done:
             return None
-        return done[-1] / "model.keras", json.loads((done[-1] / "history.json").read_text())
+        try:
+            return done[-1] / "model.keras", json.loads((done[-1] / "history.json").read_text())
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"the checkpoint {done[-1]} does not read: {error}. Train again into another "
+                "folder."
+            ) from None
 
     def write_checkpoint(self, model: keras.Model, history: Sequence[dict[str, float]]) -> None:
         """Keeps the state after an epoch, whole or not at all, in place of the one before."""
@@ -191,12 +210,14 @@ def load_model(path: str | os.PathLike[str]) -> keras.Model:
     """
     # Keras takes what is no zip for the older HDF5 form, to which `safe_mode` does not apply.
     if not zipfile.is_zipfile(path):
-        raise RunError(f"{path} is not a .keras file. Train the run again.")
+        raise RunError(f"{path} is not a .keras file. Train again into another folder.")
     try:
         return keras.models.load_model(path, safe_mode=True)
     except Exception as error:  # Keras raises nearly anything on a damaged file
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        raise RunError(f"{path} does not load: {reason}. Train the run again.") from error
+        raise RunError(
+            f"{path} does not load: {reason}. Train again into another folder."
+        ) from error
 
 
 def write_csv(

@@ -5,6 +5,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.sidedata.sidedata import SideDataContainer
 from av.video.reformatter import Interpolation, VideoReformatter
 
 from sora_tf.video.errors import VideoError
@@ -111,7 +112,9 @@ class Scaler:
 
 def film_orientation(frame: av.VideoFrame) -> Orientation:
     """How the film that `frame` begins is laid when shown."""
-    matrix: Any = frame.side_data.get("DISPLAYMATRIX")
+    # `frame.side_data` would keep itself in the frame, and so a decoder's memory till the next
+    # garbage collection: 120 MB a film of 4K AV1.
+    matrix: Any = SideDataContainer(frame).get("DISPLAYMATRIX")  # type: ignore[call-arg]
     return orientation_of(None if matrix is None else bytes(memoryview(matrix)))
 
 

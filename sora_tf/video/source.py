@@ -82,6 +82,8 @@ def _remote(url: str) -> Iterator[IO[bytes]]:
     # Each file system of fsspec has exceptions of its own; to the caller all are one.
     try:
         opened: Any = fsspec.open(url, "rb").open()
+    except ImportError as error:
+        raise VideoError(url, "cannot open", str(error), "Use pip for that.") from error
     except Exception as error:
         raise VideoError(url, "cannot open", f"{type(error).__name__}: {error}") from error
     with opened:

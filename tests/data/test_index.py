@@ -128,6 +128,12 @@ def test_a_clip_without_a_path_is_an_error():
         Clip("", "run")
 
 
+@pytest.mark.parametrize(("path", "label"), [("\udcff.mp4", "run"), ("a.mp4", "\udcff")])
+def test_a_name_that_is_no_text_is_an_error(path, label):
+    with pytest.raises(ValueError, match=r"must be text in UTF-8, got '\\udcff.*Rename"):
+        Clip(path, label)
+
+
 def test_the_name_of_a_clip_holds_its_times():
     assert Clip("a.mp4", "run").name == "a.mp4"
     assert Clip("a.mp4", "run", 1.5, 3.0).name == "a.mp4 [1.5-3]"

@@ -66,8 +66,14 @@ def test_unknown_length_and_no_mask():
     assert graph.edge_sets["relation"].sizes.numpy().tolist() == [5, 5]
 
 
-def test_config():
-    check_config(FrameGraph("dilated", window=3, dilation=4, segment=5, name="graph"))
+@pytest.mark.parametrize("edges", KINDS)
+def test_config(edges):
+    layer = FrameGraph(edges, window=3, dilation=4, segment=5, name="graph")
+    check_config(layer)
+    x, mask = np.ones([2, 9, 3], np.float32), np.ones([2, 9], bool)
+    twin = FrameGraph.from_config(layer.get_config())
+    for name in layer([x, mask]).edge_sets:
+        assert edges_of(twin([x, mask]), name) == edges_of(layer([x, mask]), name)
 
 
 @pytest.mark.parametrize(

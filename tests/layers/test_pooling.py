@@ -3,7 +3,7 @@ import pytest
 import tensorflow as tf
 from contract import check_layer
 
-from sora_tf.layers import MaskedMeanPool, SpaceTimeAttentionPool
+from sora_tf.layers import MaskedMeanPool, RecentMeanPool, SpaceTimeAttentionPool
 from sora_tf.layers.frames import start_of
 
 RNG = np.random.default_rng(0)
@@ -85,7 +85,9 @@ def test_chunks_equal_the_clip(layer, chunk):
     np.testing.assert_allclose(y, whole, atol=1e-5)
 
 
-@pytest.mark.parametrize("layer", [MaskedMeanPool(2.0), SpaceTimeAttentionPool(3, 5)])
+@pytest.mark.parametrize(
+    "layer", [MaskedMeanPool(2.0), RecentMeanPool(3), SpaceTimeAttentionPool(3, 5)]
+)
 def test_contract(layer):
     x = RNG.normal(size=(2, 4, 6)).astype("float32")
     check_layer(layer, [x, np.array([[True] * 4, [True, False, True, False]])])

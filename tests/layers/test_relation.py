@@ -1,11 +1,14 @@
 """RelationBlock: numbers by hand, the layer contract, errors, precision and export."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
 from contract import check_layer
 
 from sora_tf._keras import keras
+from sora_tf.layers.graph import KINDS
 from sora_tf.layers.messages import ALPHAS
 from sora_tf.layers.relation import RelationBlock
 
@@ -107,16 +110,7 @@ def clip():
     return [x, np.arange(11) < np.array([[11], [8]])]
 
 
-@pytest.mark.parametrize(
-    ("alpha", "edges"),
-    [
-        ("uniform", "full"),
-        ("gcn", "causal"),
-        ("learned", "segments"),
-        ("attention", "dilated"),
-        ("similarity", "window"),
-    ],
-)
+@pytest.mark.parametrize(("alpha", "edges"), list(itertools.product(ALPHAS, KINDS)))
 def test_contract(alpha, edges, clip):
     block = RelationBlock(
         8, alpha=alpha, edges=edges, window=2, dilation=3, segment=4, heads=2, neighbours=2,

@@ -166,7 +166,9 @@ def gnn_uniform(block):
 
 
 def gnn_gcn(block):
-    conv = GCNConv(UNITS, activation="tanh", degree_normalization="in_out")
+    # With causal edges the sender's degree counts frames yet to come.
+    degrees = "in" if block.rule.edges == "causal" else "in_out"
+    conv = GCNConv(UNITS, activation="tanh", degree_normalization=degrees)
     conv._filter.build([None, FEATURES])
     conv._filter.set_weights([block.kernel.numpy(), block.bias.numpy()])
     return functools.partial(conv, edge_set_name="relation")
@@ -185,17 +187,115 @@ def gnn_attention(block):
     return functools.partial(conv, edge_set_name="relation")
 
 
-GNN = {"uniform": gnn_uniform, "gcn": gnn_gcn, "attention": gnn_attention}
+def gnn_learned(block):
+    conv = GCNConv(
+        UNITS,
+        activation="tanh",
+        degree_normalization="none",
+        edge_weight_feature_name="weight",
+    )
+    conv._filter.build([None, FEATURES])
+    conv._filter.set_weights([block.kernel.numpy(), block.bias.numpy()])
+    table = block.offsets.numpy()  # from the farthest sender ahead to the farthest behind
+    ahead = 0 if block.rule.edges == "causal" else block.rule.window
+
+    def weighted(graph):
+        offsets = graph.edge_sets["relation"]["offset"].numpy() // block.rule.step
+        weight = table[np.clip(offsets, -ahead, block.rule.window) + ahead]
+        graph = graph.replace_features(edge_sets={"relation": {"weight": tf.constant(weight)}})
+        return conv(graph, edge_set_name="relation")
+
+    return weighted
 
 
-@pytest.mark.parametrize("edges", ["full", "window", "dilated"])
+GNN = {
+    "uniform": gnn_uniform,
+    "gcn": gnn_gcn,
+    "learned": gnn_learned,
+    "attention": gnn_attention,
+}
+
+
+@pytest.mark.parametrize("edges", ["full", "window", "causal", "dilated"])
 @pytest.mark.parametrize("alpha", GNN)
-def test_equals_tensorflow_gnn(alpha, edges):
-    x, mask = clips(37)
-    block = made(alpha, edges)
+@pytest.mark.parametrize("length", [37, 80])
+def test_every_lowering_equals_tensorflow_gnn(alpha, edges, length):
+    x, mask = clips(length)
+    block = made(alpha, edges, length=length)
     y = GNN[alpha](block)(FrameGraph(edges, window=3)([x, mask])).numpy()
     expected = y.reshape(*mask.shape, UNITS) * mask[..., None]
-    np.testing.assert_allclose(block([x, mask]), expected, atol=1e-5)
+    for lowering in ["graph", *possible(alpha, edges)]:
+        other = made(alpha, edges, lowering, block.get_weights(), length)
+        np.testing.assert_allclose(other([x, mask]), expected, atol=1e-5, err_msg=lowering)
+
+
+@pytest.mark.parametrize("alpha", ["uniform", "gcn", "attention"])
+def test_segments_equal_tensorflow_gnn_among_frames_and_among_segments(alpha):
+    # A frame hears its segment's frames and its segment's node: two convolutions, the messages of
+    # which are added before the activation.
+    x, mask = clips(37)
+    block = made(alpha, "segments")
+    graph = FrameGraph("segments", segment=5)([x, mask])
+    linear = {"activation": "linear"}
+    if alpha == "attention":
+        convs = [
+            GATv2Conv(
+                num_heads=4, per_head_channels=UNITS // 4, receiver_tag=tfgnn.TARGET, **linear
+            )
+            for _ in range(2)
+        ]
+        for conv in convs:
+            conv._w_query.build([None, FEATURES])
+            conv._w_query.set_weights([block.query_kernel.numpy(), block.query_bias.numpy()])
+            conv._w_sender_node.build([None, FEATURES])
+            conv._w_sender_node.set_weights([block.kernel.numpy(), block.bias.numpy()])
+            conv._attention_logits_fn.build([None, 4, UNITS // 4])
+            conv._attention_logits_fn.set_weights([block.attention.numpy()])
+    else:
+        degrees = "in_out" if alpha == "gcn" else "none"
+        convs = [
+            GCNConv(UNITS, degree_normalization=degrees, use_bias=False, **linear) for _ in range(2)
+        ]
+        for conv in convs:
+            conv._filter.build([None, FEATURES])
+            conv._filter.set_weights([block.kernel.numpy()])
+    frames = convs[0](graph, edge_set_name="relation")
+    nodes = convs[1](graph, edge_set_name="between")
+    context = tf.gather(nodes, tf.repeat(tf.range(nodes.shape[0]), 5))
+    context = tf.reshape(context, [5, -1, UNITS])[:, :37]  # 8 segments of 5, the last one short
+    total = tf.reshape(frames, [5, 37, UNITS]) + context
+    if alpha == "attention":  # each has brought the values' bias, which the formula has once
+        total -= block.bias
+    else:
+        total += block.bias
+    expected = tf.tanh(total) * mask[..., None]
+    for lowering in ["graph", *possible(alpha, "segments")]:
+        other = made(alpha, "segments", lowering, block.get_weights())
+        np.testing.assert_allclose(other([x, mask]), expected, atol=1e-5, err_msg=lowering)
+
+
+def similar(x, mask, rule, neighbours):
+    """Σ softmax(cosine)·x over the most similar joined real frames, frame by frame."""
+    unit = x / np.linalg.norm(x, axis=-1, keepdims=True)
+    made = np.zeros_like(x)
+    for b, t in np.argwhere(mask):
+        there = [i for i in np.flatnonzero(mask[b]) if rule.joined(t, i)]
+        cosine = unit[b, there] @ unit[b, t]
+        best = np.argsort(-cosine, kind="stable")[:neighbours]
+        weight = np.exp(cosine[best]) / np.exp(cosine[best]).sum()
+        made[b, t] = weight @ x[b, np.array(there)[best]]
+    return made
+
+
+@pytest.mark.parametrize("edges", ["full", "window", "causal", "dilated"])
+def test_every_lowering_of_similarity_equals_loops(edges):
+    x, mask = clips(37)
+    block = made("similarity", edges)
+    messages = similar(x.astype(np.float64), mask, block.rule, 3)
+    expected = np.tanh(messages @ block.kernel.numpy() + block.bias.numpy()) * mask[..., None]
+    for lowering in ["graph", *possible("similarity", edges)]:
+        other = made("similarity", edges, lowering, block.get_weights())
+        np.testing.assert_allclose(other([x, mask]), expected, atol=1e-5, err_msg=lowering)
 
 
 def ring(**features):

@@ -91,9 +91,10 @@ def test_three_ways_to_give_a_clip():
     np.testing.assert_allclose(np.sum(bare, axis=1), 1, atol=1e-6)
 
 
+@pytest.mark.parametrize("pooling", ["mean", "attention"])
 @pytest.mark.parametrize("config", ["micro", "small"])
-def test_saved_is_loaded(config, tmp_path):
-    config = replace(resolve(config), frames=3)
+def test_saved_is_loaded(config, pooling, tmp_path):
+    config = replace(resolve(config), frames=3, pooling=pooling)
     model = settle(build_sora(config, 3))
     model.save(tmp_path / "model.keras")
     again = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sora_tf._keras import keras
-from sora_tf.config import ExtractorConfig, RelationConfig, SoraConfig
+from sora_tf.config import ExtractorConfig, RelationConfig, SoraConfig, resolve
 from sora_tf.models import Stream, build_sora, build_temporal_relation_model, embedder, streaming
 
 RNG = np.random.default_rng(0)
@@ -37,9 +37,15 @@ def test_clip_is_stream(pooling, chunk):
     run_both(replace(TINY, pooling=pooling), chunk)
 
 
+@pytest.mark.parametrize("chunk", [1, 2, 4, 7])
 @pytest.mark.parametrize("alpha", ["uniform", "gcn", "learned", "similarity"])
-def test_clip_is_stream_for_every_alpha(alpha):
-    run_both(replace(TINY, relation=replace(TINY.relation, alpha=alpha)), 2)
+def test_clip_is_stream_for_every_alpha(alpha, chunk):
+    run_both(replace(TINY, relation=replace(TINY.relation, alpha=alpha)), chunk)
+
+
+@pytest.mark.parametrize("chunk", [1, 7])
+def test_small_is_its_stream(chunk):
+    run_both(resolve("small"), chunk)
 
 
 def test_clip_is_stream_for_plain_convolutions():

@@ -1,8 +1,10 @@
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as parquet
@@ -12,7 +14,7 @@ from sora_tf.data import load_clip, make_digits
 from sora_tf.models import embedder
 from sora_tf.tasks import Reading, classify_files, embed_files, embed_to_table, read_windows
 from sora_tf.tasks.windows import stretches
-from sora_tf.video import VideoError, write
+from sora_tf.video import VideoError, probe, write
 
 READING = Reading(8, (28, 28))
 
@@ -126,6 +128,41 @@ def test_embedding_survives_a_kill(run, digits, tmp_path):
     process.wait()
     assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
     assert parquet.read_table(out)["path"].to_pylist() == paths
+
+
+def test_rows_of_a_killed_run_of_other_files_are_left_out(run, digits, tmp_path, monkeypatch):
+    monkeypatch.setattr("sora_tf.tasks.embed.EACH", 1)
+    paths = [str(path) for path in sorted((digits / "left").glob("*.mp4"))[:3]]
+    model, out = run.load_model(), tmp_path / "v.parquet"
+    first = embed_to_table(model, paths[:2], READING, out, "key")
+    for _ in range(2):
+        next(first)
+    first.close()
+    results = list(embed_to_table(model, paths[1:], READING, out, "key"))
+    assert [result["path"] for result in results] == paths[1:]
+    assert parquet.read_table(out)["path"].to_pylist() == paths[1:]
+
+
+def test_a_name_that_is_no_text_is_spelt_out_in_the_table(run, film, tmp_path):
+    name = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.mp4")
+    shutil.copy(film[0], name)
+    out = tmp_path / "v.parquet"
+    (result,) = embed_to_table(run.load_model(), [name], READING, out, "key")
+    assert result["path"] == name
+    assert parquet.read_table(out)["path"].to_pylist() == [f"{tmp_path}/\\udcff.mp4"]
+
+
+def test_a_length_beyond_belief_is_an_error_and_not_a_list(film, monkeypatch):
+    info = replace(probe(film[0]), duration=1e12)
+    monkeypatch.setattr("sora_tf.tasks.windows.probe", lambda path: info)
+    with pytest.raises(VideoError, match=r"over the limit: 1e\+12 s, so its header says"):
+        stretches(film[0], Reading(8, (28, 28), seconds=2.0))
+
+
+@pytest.mark.parametrize(("seconds", "length"), [(None, "whole files"), (0.5, "windows of 0.5 s")])
+def test_a_step_that_leaves_gaps_is_refused(seconds, length):
+    with pytest.raises(ValueError, match=f"step must be .* got 1 s for {length}"):
+        Reading(8, (28, 28), seconds=seconds, step=1.0)
 
 
 @pytest.mark.parametrize("name", ["seconds", "step"])

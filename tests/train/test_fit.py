@@ -94,21 +94,72 @@ def test_a_killed_run_goes_on_after_its_last_epoch(digits, tmp_path):
     assert Run(tmp_path / "run").finished
 
 
-def test_resuming_keeps_the_optimizer(digits, settings, tmp_path):
-    class Stop(keras.callbacks.Callback):
-        def on_epoch_end(self, epoch, logs=None):
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        train_classifier(digits / "index.csv", tmp_path / "run", callbacks=[Stop()], **settings)
-    path, history = Run(tmp_path / "run").checkpoint()
+def test_resuming_keeps_the_optimizer(halfway, digits, settings):
+    path, history = halfway.checkpoint()
     assert len(history) == 1
     # 64 clips in batches of 8.
     assert int(keras.models.load_model(path).optimizer.iterations) == 8
-    run = train_classifier(digits / "index.csv", tmp_path / "run", **settings)
+    run = train_classifier(digits / "index.csv", halfway.path, **settings)
     path, history = run.checkpoint()
     assert len(history) == 3
     assert int(keras.models.load_model(path).optimizer.iterations) == 24
+
+
+class Stop(keras.callbacks.Callback):
+    """Interrupts a training after its first epoch."""
+
+    def on_epoch_end(self, epoch, logs=None):
+        raise KeyboardInterrupt
+
+
+@pytest.fixture
+def halfway(digits, settings, tmp_path):
+    """A run interrupted after its first epoch."""
+    with pytest.raises(KeyboardInterrupt):
+        train_classifier(digits / "index.csv", tmp_path / "run", callbacks=[Stop()], **settings)
+    return Run(tmp_path / "run")
+
+
+def test_evaluating_an_interrupted_run_does_not_finish_it(halfway, digits, settings):
+    evaluate_run(halfway)
+    assert not halfway.finished
+    with pytest.raises(RunError, match="is not finished"):
+        halfway.read_metrics()
+    run = train_classifier(digits / "index.csv", halfway.path, **settings)
+    assert len(run.checkpoint()[1]) == 3
+
+
+def test_other_settings_than_the_run_was_begun_with_are_named(halfway, digits, settings, caplog):
+    other = {**settings, "training": replace(settings["training"], epochs=9), "fit": "cover"}
+    run = train_classifier(digits / "index.csv", halfway.path, **other)
+    (line,) = [r.getMessage() for r in caplog.records if "was begun with" in r.getMessage()]
+    assert line == "going on with what the run was begun with: epochs 3, fit stretch"
+    assert len(run.checkpoint()[1]) == 3
+
+
+def test_a_run_without_a_whole_epoch_begins_anew(halfway, digits, settings):
+    shutil.rmtree(halfway.path / "checkpoint")
+    other = {**settings, "training": replace(settings["training"], epochs=1), "fit": "cover"}
+    run = train_classifier(digits / "index.csv", halfway.path, **other)
+    assert run.read_config().fit == "cover"
+    assert len(run.checkpoint()[1]) == 1
+
+
+def test_a_table_that_a_kill_left_behind_is_brought_up_to_date(halfway, digits, settings):
+    train_classifier(digits / "index.csv", halfway.path, **settings)
+    lines = (halfway.path / "history.csv").read_text().splitlines()
+    (halfway.path / "history.csv").write_text("\n".join(lines[:-1]) + "\n")
+    halfway.metrics_path.unlink()
+    halfway.model_path.unlink()
+    run = train_classifier(digits / "index.csv", halfway.path, **settings)
+    assert (run.path / "history.csv").read_text().splitlines() == lines
+    assert run.finished
+
+
+def test_a_training_that_runs_away_is_one_clear_line(digits, settings, tmp_path):
+    wild = {**settings, "training": replace(settings["training"], learning_rate=float("inf"))}
+    with pytest.raises(RunError, match=r"must be a number, got nan in epoch 1.*Lower the learning"):
+        train_classifier(digits / "index.csv", tmp_path / "run", **wild)
 
 
 def test_a_bad_clip_is_skipped_named_and_counted(digits, settings, tmp_path):
@@ -121,8 +172,8 @@ def test_a_bad_clip_is_skipped_named_and_counted(digits, settings, tmp_path):
     run = train_classifier(tmp_path / "index.csv", tmp_path / "run", **short)
     metrics = run.read_metrics()
     assert metrics["clips"] == 16
-    (line,) = metrics["skipped"]
-    assert "bad.mp4" in line
+    # Those of training count too, so that the exit code says that some failed.
+    assert [line.split(": ")[0] for line in metrics["skipped"]] == [str(bad), f"{bad} [0-1]"]
 
 
 def test_only_bad_clips_is_one_clear_line(settings, tmp_path):
@@ -166,9 +217,20 @@ def test_a_run_without_a_model_or_with_a_broken_one(run, tmp_path):
     copy.model_path.unlink()
     with pytest.raises(RunError, match=r"no model.keras yet"):
         evaluate_run(copy)
-    copy.metrics_path.unlink()
     with pytest.raises(RunError, match="is not finished"):
         copy.read_metrics()
+
+
+def test_files_of_a_run_that_do_not_read_are_named(run, digits, settings, tmp_path):
+    copy = Run(shutil.copytree(run.path, tmp_path / "copy"))
+    copy.metrics_path.write_text("{")
+    with pytest.raises(RunError, match=r"metrics\.json does not read.*sora-tf evaluate"):
+        copy.read_metrics()
+    copy.metrics_path.unlink()
+    (history,) = copy.path.glob("checkpoint/*/history.json")
+    history.write_text("{")
+    with pytest.raises(RunError, match=r"the checkpoint .*epoch-00003 does not read"):
+        train_classifier(digits / "index.csv", copy.path, **settings)
 
 
 def test_evaluating_other_clips(run, digits, tmp_path):

@@ -1,3 +1,4 @@
+import gc
 import io
 import subprocess
 import sys
@@ -34,6 +35,34 @@ def test_times_in_any_order_give_the_frame_on_screen(film):
     got = video.read(film, at=[0.5, 0.04, 99.0, 0.5, -1.0, 2.0])
     np.testing.assert_array_equal(numbers(got.frames), [12, 1, 59, 12, 0, 50])
     np.testing.assert_allclose(got.times, [0.48, 0.04, 2.36, 0.48, 0.0, 2.0], atol=1e-9)
+
+
+def test_nothing_is_left_to_the_garbage_collector(film):
+    # A frame in a cycle keeps its decoder's memory: gigabytes after some films of 4K.
+    def look():
+        video.read(film, at=[0.5])
+        video.sample(film, 4)
+        video.probe(film)
+
+    look()
+    gc.collect()
+    gc.disable()
+    try:
+        look()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
+
+
+def test_a_file_system_that_is_not_installed_is_said_so(monkeypatch):
+    import fsspec
+
+    def lacking(*arguments):
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec, "open", lacking)
+    with pytest.raises(VideoError, match=r"cannot open: Install s3fs to access S3\. Use pip"):
+        video.probe("s3://bucket/film.mp4")
 
 
 def test_no_times_give_no_frames(film):
