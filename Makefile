@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.built
 
-.PHONY: demo test test-all lint bench clean
+.PHONY: demo test test-all lint bench bench-streaming clean
 
 $(STAMP): setup.py constraints.txt
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(None if (3, 10) <= v <= (3, 12) else f"sora_tf needs Python 3.10 to 3.12, got {v[0]}.{v[1]}. Name one: make PYTHON=python3.11 ...")'
@@ -29,6 +29,10 @@ lint: $(STAMP)
 bench: $(STAMP)
 	$(BIN)/python benchmarks/reading.py
 	$(BIN)/python benchmarks/relation.py
+
+# make bench-streaming RUN=folder: of a finished run with its export
+bench-streaming: $(STAMP)
+	$(BIN)/python benchmarks/streaming.py $(RUN)
 
 clean:
 	rm -rf $(VENV) demo
