@@ -1,9 +1,9 @@
 """Fine-tuning a finished run for int8, for fewer weights, or for both.
 
-In plain Keras: tensorflow-model-optimization 0.8.1 raises on the models' mask, prunes no layer that
-is not Keras's own, and what it can annotate does not load again from `.keras`, so that a killed
-run would be lost. Its one extra, kernels folded with their batch norms, changes nothing where each
-channel has a scale of its own (see `round_kernel`).
+In plain Keras: tensorflow-model-optimization 0.8.1 raises on the models' mask, refuses to prune
+them whole, and what it can annotate does not load again from `.keras`, so that a killed run would
+be lost. Its one extra, kernels folded with their batch norms, changes nothing where each channel
+has a scale of its own (see `round_kernel`).
 """
 
 import json

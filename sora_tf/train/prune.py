@@ -1,4 +1,12 @@
-"""Magnitude pruning while a model is trained: the smallest weights of its kernels become zeros."""
+"""Magnitude pruning while a model is trained: the smallest weights of its kernels become zeros.
+
+What zeros buy is a smaller file once it is compressed: `small` in int8 takes 774 kB in gzip, 550 kB
+with half of the weights and 319 kB with a fifth. Stored densely they take the room of any weight,
+and TFLite's sparse storage (`Optimize.EXPERIMENTAL_SPARSITY`) makes int8 files larger at half and
+smaller only beyond. They do not make these models faster: XNNPACK's sparse kernels are for
+networks in floating point that begin with a 3×3 convolution of stride 2 over 3 channels, and the
+first one here sees two frames.
+"""
 
 import numpy as np
 import tensorflow as tf
