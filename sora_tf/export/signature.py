@@ -1,6 +1,7 @@
 """What an exported model answers: functions of raw frames, with the preprocessing inside."""
 
 import json
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -16,6 +17,7 @@ from sora_tf.models.streaming import streaming
 from sora_tf.models.video_model import FRAMES, MASK
 from sora_tf.train.run import Run
 
+LOG = logging.getLogger(__name__)
 Tensors = dict[str, tf.Tensor]
 LABELS = "labels"
 
@@ -61,7 +63,8 @@ class Deployable:
         """The model frame by frame; None where it looks into the future."""
         try:
             return streaming(self.model)
-        except ValueError:
+        except ValueError as error:
+            LOG.info("exported without a step: %s", error)
             return None
 
     @property
