@@ -26,7 +26,7 @@ from sora_tf.config import SoraConfig, small
 from sora_tf.data import Augment, Clip, clip_dataset, folds, labels_of, read_index, write_index
 from sora_tf.models import build_sora
 from sora_tf.train import TrainConfig
-from sora_tf.train.fit import compile_model
+from sora_tf.train.fit import compile_model, quality
 
 PARTS = 5
 OURS = "sora_tf"
@@ -42,9 +42,8 @@ class BestEpoch(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Compares accuracy first, then loss."""
-        quality = (logs["val_accuracy"], -logs["val_loss"])
-        if quality >= self.best:
-            self.best, self.epoch, self.weights = quality, epoch + 1, self.model.get_weights()
+        if quality(logs) >= self.best:
+            self.best, self.epoch, self.weights = quality(logs), epoch + 1, self.model.get_weights()
 
 
 def dealt(source: Path, seed: int) -> list[list[Clip]]:

@@ -2,7 +2,7 @@
 
 This file is started as a script in a clean process, so it imports nothing of sora_tf:
 
-    python -I c_api.py LIBRARY SAVED_MODEL THREADS < requests.json > answers.json
+    python -I c_api.py LIBRARY SAVED_MODEL < requests.json > answers.json
     python -I c_api.py LIBRARY > operations.pb
 
 Requests are a list of {"inputs": {tensor name: value}, "outputs": {name: tensor name}}, a value is
@@ -70,22 +70,16 @@ class Session:
     Args:
         library: path of libtensorflow_cc.
         folder: the SavedModel.
-        threads: threads within an operation; 0 leaves it to TensorFlow.
     Raises:
         RuntimeError: TensorFlow's own message where it does not load.
     """
 
-    def __init__(self, library: str, folder: str, threads: int):
+    def __init__(self, library: str, folder: str):
         self.c = ctypes.CDLL(library)
         for name, kind in RESULTS.items():
             getattr(self.c, name).restype = kind
         self.status = c_void_p(self.c.TF_NewStatus())
         options = c_void_p(self.c.TF_NewSessionOptions())
-        if threads:
-            # ConfigProto: intra_op_parallelism_threads is field 2, inter_op_… field 5.
-            config = bytes([2 << 3, threads, 5 << 3, 1])
-            self.c.TF_SetConfig(options, config, c_size_t(len(config)), self.status)
-            self._check()
         self.graph = c_void_p(self.c.TF_NewGraph())
         tags = (c_char_p * 1)(b"serve")
         self.session = c_void_p(
@@ -165,13 +159,13 @@ class Session:
         return {"dtype": kind, "shape": shape, "data": texts}
 
 
-def main(library: str, folder: str = "", threads: str = "0") -> int:
+def main(library: str, folder: str = "") -> int:
     """Answers the requests on standard input, or lists the operations there are."""
     if not folder:
         sys.stdout.buffer.write(operations(library))
         return 0
     try:
-        session = Session(library, folder, int(threads))
+        session = Session(library, folder)
         requests = json.load(sys.stdin)
         json.dump([session.run(r["inputs"], r["outputs"]) for r in requests], sys.stdout)
     except RuntimeError as error:

@@ -44,7 +44,7 @@ class ClipSet:
     def save(self, path: Path, **more: np.ndarray) -> None:
         """Writes an .npz file."""
         with open(path, "wb") as file:
-            np.savez_compressed(
+            np.savez(
                 file,
                 frames=self.frames,
                 mask=self.mask,

@@ -69,19 +69,17 @@ def run(runtime: Runtime, clips: Arrays) -> tuple[Arrays, dict[str, Any]]:
             for name in CLIP_ANSWERS:
                 answers.setdefault(f"clip_{name}", []).append(found[name][0])
     if runtime.step:
-        for frames, mask in list(zip(clips["frames"], clips["mask"], strict=True))[
-            : int(clips["streamed"])
-        ]:
-            states, vectors = runtime.start, np.zeros((len(frames), 0), np.float32)
+        count = int(clips["streamed"])
+        for frames, mask in zip(clips["frames"][:count], clips["mask"][:count], strict=True):
+            states, vectors = runtime.start, []
             for t in range(int(mask.sum())):
                 begin = time.perf_counter()
                 found = runtime.step({"frames": frames[None, t : t + 1], **states})
                 step_times.append(time.perf_counter() - begin)
                 states = {name: found[name] for name in states}
-                if not t:
-                    vectors = np.zeros((len(frames), found["frame_vectors"].shape[-1]), np.float32)
-                vectors[t] = found["frame_vectors"][0, 0]
-            answers.setdefault("step_frame_vectors", []).append(vectors)
+                vectors.append(found["frame_vectors"][0, 0])
+            padded = np.pad(vectors, [(0, len(frames) - len(vectors)), (0, 0)])
+            answers.setdefault("step_frame_vectors", []).append(padded)
             for name in ("scores", "recent_scores"):
                 if name in found:
                     answers.setdefault(f"step_{name}", []).append(found[name][0])

@@ -9,11 +9,10 @@ import onnx
 import tensorflow as tf
 
 from sora_tf.export.errors import ExportError
-from sora_tf.export.signature import Deployable, clip_function, step_function, step_spec
-from sora_tf.models.video_model import FRAMES, MASK
+from sora_tf.export.runtimes import NEXT
+from sora_tf.export.signature import Deployable, clip_function, clip_spec, step_function, step_spec
 
 OPSET = 17
-NEXT = "next_"
 
 
 def write_onnx(what: Deployable, part: str, path: Path) -> None:
@@ -31,13 +30,9 @@ def write_onnx(what: Deployable, part: str, path: Path) -> None:
     import tf2onnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    size, length = what.config.size, what.config.frames
     if part == "clip":
         function: Any = clip_function(what)
-        signature: list[Any] = [
-            tf.TensorSpec((None, length, *size, 3), tf.uint8, FRAMES),
-            tf.TensorSpec((None, length), tf.bool, MASK),
-        ]
+        signature: list[Any] = clip_spec(what, None)
     else:
         step, signature = step_function(what), [step_spec(what, None)]
 

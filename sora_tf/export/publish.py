@@ -85,6 +85,7 @@ def export_run(
     truth = keras_answers(what.clip, clips)
     receipt = read_receipt(out)
     receipt |= surroundings()
+    model_digest = digest(run.model_path)
     receipt["clips"] = {"calibration": len(calibration), "judged": len(clips), "skipped": skipped}
     made: dict[str, Any] = {}
     failed: dict[str, str] = {}
@@ -101,7 +102,7 @@ def export_run(
                             "format": kind,
                             "bytes": size_bytes(beside),
                             "sha256": digest(beside),
-                            "model_sha256": digest(run.model_path),
+                            "model_sha256": model_digest,
                             **found,
                             **facts,
                         }

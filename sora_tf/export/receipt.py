@@ -171,7 +171,7 @@ def judge(
 def digest(path: Path) -> str:
     """SHA-256 of a file, or of all files of a folder with their names."""
     total = hashlib.sha256()
-    for file in [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file()):
+    for file in _files(path):
         total.update(str(file.relative_to(path)).encode())
         total.update(file.read_bytes())
     return total.hexdigest()
@@ -179,8 +179,11 @@ def digest(path: Path) -> str:
 
 def size_bytes(path: Path) -> int:
     """What a file or folder takes, in bytes."""
-    files = [path] if path.is_file() else [p for p in path.rglob("*") if p.is_file()]
-    return sum(file.stat().st_size for file in files)
+    return sum(file.stat().st_size for file in _files(path))
+
+
+def _files(path: Path) -> list[Path]:
+    return [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
 
 
 def read_receipt(folder: Path) -> dict[str, Any]:

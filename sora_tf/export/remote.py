@@ -3,9 +3,6 @@
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
-
-from sora_tf.export import answers
 from sora_tf.export.client import Client
 from sora_tf.export.transport import ServingError
 
@@ -45,6 +42,7 @@ def predict_files(
         ServingError: the server is not there, or has no such model.
         ValueError: an argument is out of range.
     """
+    from sora_tf.tasks.classify import file_answer, window_answer
     from sora_tf.tasks.windows import Reading, Window, read_windows
     from sora_tf.video import VideoError
 
@@ -64,41 +62,16 @@ def predict_files(
                 damage = damage or item.damage
             if waiting and (last or len(waiting) == WINDOWS):
                 try:
-                    parts += _ask(client, waiting, signature)
+                    found = client.predict(
+                        [window.frames[window.mask] for window in waiting], signature=signature
+                    )
+                    pairs = zip(waiting, found, strict=True)
+                    parts += [window_answer(window, answer.scores) for window, answer in pairs]
                 except ServingError as refusal:
                     if refusal.kind not in ("bad input", "over the limit"):
                         raise
                     error = error or f"{path}: {refusal}"
                 waiting = []
             if last:
-                yield _answer(path, parts, damage, error)
+                yield file_answer(path, parts, damage, error)
                 parts, damage, error = [], None, None
-
-
-def _ask(client: Client, windows: list[Any], signature: str | None) -> list[dict[str, Any]]:
-    """{"start", "end", "scores"} of each window."""
-    found = client.predict([window.frames[window.mask] for window in windows], signature=signature)
-    return [
-        {
-            "start": window.start,
-            "end": float(window.times[window.mask][-1]) if window.end is None else window.end,
-            "scores": prediction.scores,
-        }
-        for window, prediction in zip(windows, found, strict=True)
-    ]
-
-
-def _answer(
-    path: str, parts: list[dict[str, Any]], damage: str | None, error: str | None
-) -> dict[str, Any]:
-    if not parts:
-        return {"path": path, "error": error}
-    mean = np.mean([list(part["scores"].values()) for part in parts], axis=0)
-    scores = answers.named(list(parts[0]["scores"]), mean)
-    return {
-        "path": path,
-        "label": answers.best(scores),
-        "scores": scores,
-        "windows": parts,
-        "damage": damage or error,
-    }

@@ -1,9 +1,8 @@
 """A SavedModel for TensorFlow Serving, proved in a clean process before it is published."""
 
-import contextlib
-import io
 import os
-import shutil
+import tempfile
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -11,10 +10,10 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sora_tf._keras import keras
 from sora_tf.export import serving_check
 from sora_tf.export.errors import ExportError
-from sora_tf.export.signature import Deployable, Endpoint, endpoints
+from sora_tf.export.signature import Deployable, endpoints, write_endpoints
+from sora_tf.models.streaming import start
 from sora_tf.models.video_model import FRAMES
 
 WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -30,18 +29,8 @@ def write_saved_model(what: Deployable, folder: Path) -> None:
         ExportError: the extra "serving" is not installed.
     """
     found = endpoints(what)
-    archive = keras.export.ExportArchive()
-    archive.track(what.model)
-    for name, endpoint in found.items():
-        archive.add_endpoint(name, endpoint.function, input_signature=endpoint.signature)
-    notes = folder.parent / f"{folder.name}.notes"
-    notes.mkdir(parents=True)
-    try:
-        archive.notes = [tf.saved_model.Asset(str(path)) for path in _notes(what, notes)]
-        with contextlib.redirect_stdout(io.StringIO()):  # a page about every variable
-            archive.write_out(str(folder))
-    finally:
-        shutil.rmtree(notes)
+    with tempfile.TemporaryDirectory() as notes:
+        write_endpoints(what, found, folder, _notes(what, Path(notes)))
     _write_warmup(folder, found, what)
 
 
@@ -60,7 +49,7 @@ def check_saved_model(folder: Path) -> dict[str, Any]:
     }
 
 
-def example_request(what: Deployable, name: str, endpoint: Endpoint) -> dict[str, np.ndarray]:
+def example_request(what: Deployable, name: str) -> dict[str, np.ndarray]:
     """A made-up clip as a request: a bright square that moves, nobody's footage."""
     size = what.config.size
     clip = np.zeros((what.config.frames, *size, 3), np.uint8)
@@ -75,16 +64,15 @@ def example_request(what: Deployable, name: str, endpoint: Endpoint) -> dict[str
         example = tf.train.Example(features=tf.train.Features(feature={FRAMES: feature}))
         return {"inputs": np.array([example.SerializeToString()], object)}
     if name == "step":
-        (spec,) = endpoint.signature
-        zeros = {n: np.zeros((1, *s.shape[1:]), s.dtype.as_numpy_dtype) for n, s in spec.items()}
-        return {**zeros, FRAMES: clip[None, :1]}
+        states = {name: zeros.numpy() for name, zeros in start(what.step).items()}
+        return {**states, FRAMES: clip[None, :1]}
     return {FRAMES: clip[None]}
 
 
 def _notes(what: Deployable, folder: Path) -> list[Path]:
     """The files a SavedModel carries: labels, how to feed it, the licence."""
     texts = {
-        "labels.txt": "".join(f"{label}\n" for label in what.labels),
+        "labels.txt": what.labels_text,
         "config.json": what.facts_json(),
         "LICENSE": _licence(),
     }
@@ -102,7 +90,7 @@ def _licence() -> str:
     return "Apache-2.0. https://www.apache.org/licenses/LICENSE-2.0\n"
 
 
-def _write_warmup(folder: Path, found: dict[str, Endpoint], what: Deployable) -> None:
+def _write_warmup(folder: Path, names: Iterable[str], what: Deployable) -> None:
     """A PredictionLog for every signature, which a server replays before it says AVAILABLE."""
     try:
         from tensorflow_serving.apis import prediction_log_pb2
@@ -113,8 +101,8 @@ def _write_warmup(folder: Path, found: dict[str, Endpoint], what: Deployable) ->
         ) from None
     os.makedirs(folder / WARMUP.parent, exist_ok=True)
     with tf.io.TFRecordWriter(str(folder / WARMUP)) as writer:
-        for name, endpoint in found.items():
-            request = example_request(what, name, endpoint)
+        for name in names:
+            request = example_request(what, name)
             log = prediction_log_pb2.PredictionLog()
             if name == "classify":
                 sent = log.classify_log.request

@@ -90,15 +90,12 @@ def replay_warmup(folder: Path, records: Path) -> int:
     return len(requests)
 
 
-def run_clean(
-    folder: Path, requests: Sequence[Request], threads: int = 0
-) -> list[dict[str, np.ndarray]]:
+def run_clean(folder: Path, requests: Sequence[Request]) -> list[dict[str, np.ndarray]]:
     """Runs requests through the C API in a clean process.
 
     Args:
         folder: the SavedModel.
         requests: what to ask.
-        threads: threads within an operation; 0 leaves it to TensorFlow.
 
     Returns:
         {output name: array} for each.
@@ -118,7 +115,7 @@ def run_clean(
         inputs = {signature.inputs[k].name: _packed(v) for k, v in request.inputs.items()}
         outputs = {name: info.name for name, info in signature.outputs.items()}
         plan.append({"inputs": inputs, "outputs": outputs})
-    printed = _clean_process([str(folder), str(threads)], json.dumps(plan).encode())
+    printed = _clean_process([str(folder)], json.dumps(plan).encode())
     return [{n: _unpacked(v) for n, v in answer.items()} for answer in json.loads(printed)]
 
 
@@ -166,9 +163,13 @@ def _signatures(folder: Path) -> dict[str, Any]:
 
 
 def _meta_graph(folder: Path) -> Any:
-    saved = saved_model_pb2.SavedModel()
-    saved.ParseFromString((folder / "saved_model.pb").read_bytes())
-    return saved.meta_graphs[0]
+    return _parsed((folder / "saved_model.pb").read_bytes())
+
+
+@functools.lru_cache(maxsize=1)
+def _parsed(content: bytes) -> Any:
+    """All checks of an export read the same file; by its content, which a path may change."""
+    return saved_model_pb2.SavedModel.FromString(content).meta_graphs[0]
 
 
 @functools.cache

@@ -1,10 +1,13 @@
 """What an exported model answers: functions of raw frames, with the preprocessing inside."""
 
+import contextlib
+import io
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import tensorflow as tf
@@ -12,9 +15,11 @@ import tensorflow as tf
 from sora_tf import __version__
 from sora_tf._keras import keras
 from sora_tf.config import SoraConfig
-from sora_tf.models.sora import FRAME_VECTORS, GLOBAL_VECTOR, SCORES
+from sora_tf.models.sora import FRAME_VECTORS, GLOBAL_VECTOR, SCORES, build_sora, embedder
 from sora_tf.models.streaming import streaming
 from sora_tf.models.video_model import FRAMES, MASK
+from sora_tf.train.fake_quant import copy_weights
+from sora_tf.train.fit import TrainConfig, precision
 from sora_tf.train.run import Run
 
 LOG = logging.getLogger(__name__)
@@ -49,14 +54,20 @@ class Deployable:
         """
         config = run.read_config()
         model = run.load_model()
+        if config.training.get("mixed_precision"):
+            # TFLite has no kernels for float16. The weights are float32 all along.
+            trained = model
+            with precision(TrainConfig()):
+                model = build_sora(config.model, len(config.labels))
+            copy_weights(trained, model)
         return cls(model, config.model, config.labels, config.fit, config.clip_seconds)
 
     @cached_property
     def clip(self) -> keras.Model:
         """The model with all its answers: {"scores", "global_vector", "frame_vectors"}."""
-        inputs = dict(zip(self.model.input_names, self.model.inputs, strict=True))
-        vectors = {n: self.model.get_layer(n).output for n in (GLOBAL_VECTOR, FRAME_VECTORS)}
-        return keras.Model(inputs, {SCORES: self.model.output, **vectors}, name="clip")
+        vectors = embedder(self.model)
+        outputs = {SCORES: self.model.output, **vectors.output}
+        return keras.Model(vectors.input, outputs, name="clip")
 
     @cached_property
     def step(self) -> keras.Model | None:
@@ -74,6 +85,11 @@ class Deployable:
             return {}
         named = zip(self.step.input_names, self.step.inputs, strict=True)
         return {n: tf.TensorSpec(t.shape, t.dtype, n) for n, t in named if n != FRAMES}
+
+    @property
+    def labels_text(self) -> str:
+        """The class names as text, a line each."""
+        return "".join(f"{label}\n" for label in self.labels)
 
     def facts_json(self, **more: Any) -> str:
         """What a user of an exported file has to know to feed it, as JSON text."""
@@ -112,6 +128,15 @@ def step_function(what: Deployable) -> Callable[[Tensors], Tensors]:
     return step
 
 
+def clip_spec(what: Deployable, batch: int | None) -> list[tf.TensorSpec]:
+    """What `clip_function` takes."""
+    length = what.config.frames
+    return [
+        tf.TensorSpec((batch, length, *what.config.size, 3), tf.uint8, FRAMES),
+        tf.TensorSpec((batch, length), tf.bool, MASK),
+    ]
+
+
 def step_spec(what: Deployable, batch: int | None) -> dict[str, tf.TensorSpec]:
     """What `step_function` takes."""
     frames = tf.TensorSpec((batch, 1, *what.config.size, 3), tf.uint8, FRAMES)
@@ -125,6 +150,22 @@ class Endpoint:
 
     function: Callable[..., Tensors]
     signature: list[Any]
+
+
+def write_endpoints(
+    what: Deployable,
+    found: Mapping[str, Endpoint],
+    folder: str | Path,
+    assets: Sequence[Path] = (),
+) -> None:
+    """Writes a SavedModel of these signatures, with files that it carries."""
+    archive = keras.export.ExportArchive()
+    archive.track(what.model)
+    for name, endpoint in found.items():
+        archive.add_endpoint(name, endpoint.function, input_signature=endpoint.signature)
+    archive.assets = [tf.saved_model.Asset(str(path)) for path in assets]
+    with contextlib.redirect_stdout(io.StringIO()):  # a page about every variable
+        archive.write_out(str(folder))
 
 
 def endpoints(what: Deployable) -> dict[str, Endpoint]:

@@ -1,7 +1,6 @@
 """TFLite models: clip, embed and step in one file, in five flavours of number."""
 
 import contextlib
-import io
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -12,9 +11,17 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sora_tf._keras import keras
 from sora_tf.export import flatbuffer
-from sora_tf.export.signature import Deployable, clip_function, step_function, step_spec
+from sora_tf.export.signature import (
+    Deployable,
+    Endpoint,
+    clip_function,
+    clip_spec,
+    step_function,
+    step_spec,
+    write_endpoints,
+)
+from sora_tf.models.streaming import start
 from sora_tf.models.video_model import FRAMES, MASK
 
 CLIP, EMBED, STEP = "clip", "embed", "step"
@@ -38,9 +45,10 @@ def write_tflite(what: Deployable, flavour: str, path: Path, clips: Clips = ()) 
             numbers from; for "int8" and "int16x8".
     """
     with tempfile.TemporaryDirectory() as folder, _quiet():
-        names = _write_graph(what, folder)
+        found = _endpoints(what)
+        write_endpoints(what, found, folder)
         parts = []
-        for name in names:  # one by one: the int16 converter spoils what two graphs share
+        for name in found:  # one by one: the int16 converter spoils what two graphs share
             converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[name])
             FLAVOURS[flavour](converter, partial(SAMPLES[name], what, clips))
             parts.append(flatbuffer.read(converter.convert()))
@@ -50,30 +58,18 @@ def write_tflite(what: Deployable, flavour: str, path: Path, clips: Clips = ()) 
     flatbuffer.slim(model)
     signatures = flatbuffer.signatures(model)
     files = {
-        "labels.txt": "".join(f"{label}\n" for label in what.labels),
+        "labels.txt": what.labels_text,
         "sora_tf.json": what.facts_json(signatures=signatures, flavour=flavour),
     }
     path.write_bytes(flatbuffer.write(model) + flatbuffer.appended(files))
 
 
-def _write_graph(what: Deployable, folder: str) -> list[str]:
-    """A SavedModel of batch 1 for the converter; returns its signatures."""
-    archive = keras.export.ExportArchive()
-    archive.track(what.model)
-    size, length = what.config.size, what.config.frames
-    spec = [
-        tf.TensorSpec((1, length, *size, 3), tf.uint8, FRAMES),
-        tf.TensorSpec((1, length), tf.bool, MASK),
-    ]
-    archive.add_endpoint(CLIP, clip_function(what), input_signature=spec)
+def _endpoints(what: Deployable) -> dict[str, Endpoint]:
+    """The graphs of the file, of batch 1; the first is what runtimes prepare when they load it."""
+    found = {CLIP: Endpoint(clip_function(what), clip_spec(what, 1))}
     if what.step is None:
-        names = [CLIP]
-    else:
-        # The first graph is what runtimes prepare when they load a file.
-        names = [STEP, CLIP]
-        archive.add_endpoint(STEP, step_function(what), input_signature=[step_spec(what, 1)])
-    archive.write_out(folder)
-    return names
+        return found
+    return {STEP: Endpoint(step_function(what), [step_spec(what, 1)]), **found}
 
 
 def _clip_samples(what: Deployable, clips: Clips) -> Iterator[dict[str, np.ndarray]]:
@@ -90,12 +86,12 @@ def _step_samples(what: Deployable, clips: Clips) -> Iterator[dict[str, np.ndarr
     """
     run = tf.function(step_function(what))
     for frames, mask in clips:
-        states = {n: np.zeros((1, *s.shape[1:]), np.float32) for n, s in what.states.items()}
+        states = start(what.step)
         for frame in frames[mask]:
-            given = {FRAMES: frame[None, None], **states}
-            yield given
-            found = run({name: tf.constant(value) for name, value in given.items()})
-            states = {name: found[name].numpy() for name in states}
+            given = {FRAMES: tf.constant(frame[None, None]), **states}
+            yield {name: value.numpy() for name, value in given.items()}
+            found = run(given)
+            states = {name: found[name] for name in states}
 
 
 SAMPLES = {CLIP: _clip_samples, STEP: _step_samples}
@@ -114,23 +110,14 @@ def _dynamic(converter: Any, samples: Samples) -> None:
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
 
 
-def _int8(converter: Any, samples: Samples) -> None:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = samples
-    # Builtins in floating point are allowed for the little that has no int8 kernel, as masks.
-    converter.target_spec.supported_ops = [
-        tf.lite.OpsSet.TFLITE_BUILTINS_INT8,
-        tf.lite.OpsSet.TFLITE_BUILTINS,
-    ]
+def _calibrated(kernels: tf.lite.OpsSet) -> Callable[[Any, Samples], None]:
+    def flavour(converter: Any, samples: Samples) -> None:
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = samples
+        # Builtins in floating point are allowed for the little that has no such kernel, as masks.
+        converter.target_spec.supported_ops = [kernels, tf.lite.OpsSet.TFLITE_BUILTINS]
 
-
-def _int16x8(converter: Any, samples: Samples) -> None:
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = samples
-    converter.target_spec.supported_ops = [
-        tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8,
-        tf.lite.OpsSet.TFLITE_BUILTINS,
-    ]
+    return flavour
 
 
 # Weights and activations: float32; float16 weights; int8 weights; int8 both, per channel;
@@ -139,17 +126,19 @@ FLAVOURS: dict[str, Callable[[Any, Samples], None]] = {
     "float32": _float32,
     "float16": _float16,
     "dynamic": _dynamic,
-    "int8": _int8,
-    "int16x8": _int16x8,
+    "int8": _calibrated(tf.lite.OpsSet.TFLITE_BUILTINS_INT8),
+    "int16x8": _calibrated(
+        tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8
+    ),
 }
 CALIBRATED = ("int8", "int16x8")
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keeps a page about every variable, and the converter's own notes, off the terminal."""
+    """Keeps the converter's own notes off the terminal."""
     kept = os.dup(2)
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(io.StringIO()):
+    with open(os.devnull, "w") as nowhere:
         os.dup2(nowhere.fileno(), 2)
         try:
             yield

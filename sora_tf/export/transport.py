@@ -2,9 +2,10 @@
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeVar
+from urllib.parse import SplitResult, urlsplit
 
 import numpy as np
 
@@ -160,6 +161,23 @@ def patiently(call: Callable[[float], Answer], timeout: float, retries: int) -> 
                 raise
         time.sleep(pause)
     raise AssertionError("the last call returns or raises")
+
+
+def address(server: str, example: str) -> SplitResult:
+    """The parts of a server's address.
+
+    Raises:
+        ValueError: it names no host.
+    """
+    parts = urlsplit(server)
+    if not parts.hostname:
+        raise ValueError(f"Client: server must name a host, got {server!r}. Write {example}.")
+    return parts
+
+
+def open_shape(sizes: Iterable[int]) -> tuple[int | None, ...]:
+    """A shape as `TensorInfo` has it, from a server's own, in which what is open is -1."""
+    return tuple(None if size < 0 else size for size in sizes)
 
 
 def check_size(server: str, size: int, limit: int) -> None:

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -14,7 +13,9 @@ from sora_tf.export.transport import (
     Target,
     TensorInfo,
     VersionStatus,
+    address,
     check_size,
+    open_shape,
 )
 
 KINDS: dict[str, Kind] = {
@@ -59,11 +60,7 @@ class GrpcTransport:
             raise ServingError(
                 server, "not installed", f"gRPC needs grpcio and tensorflow-serving-api ({error})"
             ) from None
-        parts = urlsplit(server)
-        if not parts.hostname:
-            raise ValueError(
-                f"Client: server must name a host, got {server!r}. Write grpc://host:8500."
-            )
+        parts = address(server, "grpc://host:8500")
         self.server = server
         self._limit = message_bytes
         self._rpc_error = grpc.RpcError
@@ -157,10 +154,8 @@ class GrpcTransport:
             raise ServingError(self.server, kind, said or code) from error
 
     def _info(self, info: Any) -> TensorInfo:
-        sizes = [dim.size for dim in info.tensor_shape.dim]
-        return TensorInfo(
-            self._dtype(info.dtype), tuple(None if size < 0 else size for size in sizes)
-        )
+        shape = open_shape(dim.size for dim in info.tensor_shape.dim)
+        return TensorInfo(self._dtype(info.dtype), shape)
 
 
 def _fill(spec: Any, target: Target, signature: str = "") -> None:

@@ -6,7 +6,7 @@ import json
 import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import numpy as np
 
@@ -18,7 +18,9 @@ from sora_tf.export.transport import (
     Target,
     TensorInfo,
     VersionStatus,
+    address,
     check_size,
+    open_shape,
 )
 
 # The server's own table of codes (http_server.cc), as far as they call for different advice.
@@ -45,14 +47,10 @@ class RestTransport:
     byte_size = 4  # three digits and a comma
 
     def __init__(self, server: str, message_bytes: int):
-        parts = urlsplit(server)
-        if not parts.hostname:
-            raise ValueError(
-                f"Client: server must name a host, got {server!r}. Write http://host:8501."
-            )
+        parts = address(server, "http://host:8501")
         self.server = server
         self._limit = message_bytes
-        self._place = (parts.hostname, parts.port)
+        self._place = (str(parts.hostname), parts.port)
         self._secure = parts.scheme == "https"
         self._prefix = parts.path.rstrip("/")
         self._idle: list[http.client.HTTPConnection] = []
@@ -185,5 +183,5 @@ def _array(value: Any) -> np.ndarray:
 
 
 def _info(found: dict[str, Any]) -> TensorInfo:
-    sizes = [int(dim["size"]) for dim in found["tensor_shape"].get("dim", ())]
-    return TensorInfo(found["dtype"], tuple(None if size < 0 else size for size in sizes))
+    shape = open_shape(int(dim["size"]) for dim in found["tensor_shape"].get("dim", ()))
+    return TensorInfo(found["dtype"], shape)

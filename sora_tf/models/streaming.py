@@ -54,7 +54,8 @@ class Step(keras.layers.Layer):
     """
 
     def __init__(self, layer, **kwargs):
-        super().__init__(**kwargs)
+        # As the layer computes, but states, which may be sums, are not cast to it.
+        super().__init__(**{"dtype": layer.dtype_policy, **kwargs}, autocast=False)
         self.layer = layer
 
     def build(self, input_shape):
@@ -65,7 +66,10 @@ class Step(keras.layers.Layer):
 
     def call(self, inputs):
         """One step; see the class."""
-        return self.layer.step(inputs["inputs"], inputs["state"])
+        given = tf.nest.map_structure(
+            lambda x: tf.cast(x, self.compute_dtype) if x.dtype.is_floating else x, inputs["inputs"]
+        )
+        return self.layer.step(given, inputs["state"])
 
     def get_config(self):
         """All constructor arguments."""
@@ -105,21 +109,25 @@ def streaming(model: keras.Model, chunk: int | None = 1) -> keras.Model:
     table = {id(named[FRAMES]): frames, id(named[MASK]): AllFrames(name=MASK)(frames)}
     states_in: dict[str, tf.Tensor] = {}
     states_out: dict[str, tf.Tensor] = {}
+
+    def stepped(layer, inputs):
+        spec = layer.state_spec([tensor.shape for tensor in inputs])
+        names = {key: f"state_{layer.name}_{key}" for key in spec}
+        state = {
+            key: keras.Input(shape, name=names[key], dtype=dtype)
+            for key, (shape, dtype) in spec.items()
+        }
+        outputs, new = Step(layer, name=f"step_{layer.name}")({"inputs": inputs, "state": state})
+        states_in.update({names[key]: tensor for key, tensor in state.items()})
+        states_out.update({names[key]: tensor for key, tensor in new.items()})
+        return outputs
+
     for node in _in_order(model):
         args, kwargs = tf.nest.map_structure(
             lambda tensor: table.get(id(tensor), tensor), (node.call_args, node.call_kwargs)
         )
         if hasattr(node.layer, "step"):
-            shapes = [tensor.shape for tensor in args[0]]
-            names = {key: f"state_{node.layer.name}_{key}" for key in node.layer.state_spec(shapes)}
-            state = {
-                key: keras.Input(shape, name=names[key], dtype=dtype)
-                for key, (shape, dtype) in node.layer.state_spec(shapes).items()
-            }
-            states_in |= {names[key]: tensor for key, tensor in state.items()}
-            step = Step(node.layer, name=f"step_{node.layer.name}")
-            outputs, new = step({"inputs": args[0], "state": state})
-            states_out |= {names[key]: tensor for key, tensor in new.items()}
+            outputs = stepped(node.layer, args[0])
         else:
             _check_per_frame(node.layer, args)
             outputs = node.layer(*args, **kwargs)
@@ -131,18 +139,7 @@ def streaming(model: keras.Model, chunk: int | None = 1) -> keras.Model:
     answers = {name: table[id(tensor)] for name, tensor in wanted.items()}
     pool = _recent_pool(model)
     if pool:
-        vectors = answers[FRAME_VECTORS]
-        shapes = [vectors.shape, frames.shape[:2]]
-        state = {
-            key: keras.Input(shape, name=f"state_{pool.name}_{key}", dtype=dtype)
-            for key, (shape, dtype) in pool.state_spec(shapes).items()
-        }
-        mask = table[id(named[MASK])]
-        recent, new = Step(pool, name=f"step_{pool.name}")(
-            {"inputs": [vectors, mask], "state": state}
-        )
-        states_in |= {f"state_{pool.name}_{key}": tensor for key, tensor in state.items()}
-        states_out |= {f"state_{pool.name}_{key}": tensor for key, tensor in new.items()}
+        recent = stepped(pool, [answers[FRAME_VECTORS], table[id(named[MASK])]])
         answers |= _head(model, recent)
     return keras.Model({FRAMES: frames, **states_in}, {**answers, **states_out}, name="step")
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from sora_tf._keras import keras
-from sora_tf.tasks.windows import Reading, batch_of, read_windows
+from sora_tf.tasks.windows import Reading, Window, batch_of, read_windows
 from sora_tf.video import VideoError
 
 
@@ -29,26 +29,37 @@ def classify_files(
     damage = error = None
     for path, item, last in read_windows(paths, reading):
         if isinstance(item, VideoError):
-            error = error or item
+            error = error or str(item)
         else:
             scores = model.predict_on_batch(batch_of(item))[0]
             damage = damage or item.damage
-            end = item.times[item.mask][-1] if item.end is None else item.end
-            parts.append({"start": item.start, "end": float(end), "scores": _named(labels, scores)})
-        if not last:
-            continue
-        if parts:
-            mean = np.mean([list(part["scores"].values()) for part in parts], axis=0)
-            yield {
-                "path": path,
-                "label": labels[int(mean.argmax())],
-                "scores": _named(labels, mean),
-                "windows": parts,
-                "damage": damage or (str(error) if error else None),
-            }
-        else:
-            yield {"path": path, "error": str(error)}
-        parts, damage, error = [], None, None
+            parts.append(window_answer(item, _named(labels, scores)))
+        if last:
+            yield file_answer(path, parts, damage, error)
+            parts, damage, error = [], None, None
+
+
+def window_answer(window: Window, scores: dict[str, float]) -> dict[str, Any]:
+    """A window's {"start", "end" in s, "scores"}."""
+    end = window.times[window.mask][-1] if window.end is None else window.end
+    return {"start": window.start, "end": float(end), "scores": scores}
+
+
+def file_answer(
+    path: str, windows: list[dict[str, Any]], damage: str | None, error: str | None
+) -> dict[str, Any]:
+    """The answer to a file, from what was found of its windows and what was wrong with them."""
+    if not windows:
+        return {"path": path, "error": error}
+    mean = np.mean([list(window["scores"].values()) for window in windows], axis=0)
+    labels = list(windows[0]["scores"])
+    return {
+        "path": path,
+        "label": labels[int(mean.argmax())],
+        "scores": _named(labels, mean),
+        "windows": windows,
+        "damage": damage or error,
+    }
 
 
 def _named(labels: Sequence[str], scores: np.ndarray) -> dict[str, float]:

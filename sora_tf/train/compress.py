@@ -9,18 +9,15 @@ has a scale of its own (see `round_kernel`).
 import json
 import math
 import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 
 from sora_tf import _checks
 from sora_tf._files import write_json
 from sora_tf._keras import keras
-from sora_tf.data import Problems, read_index, write_index
-from sora_tf.train.evaluate import evaluate_run
+from sora_tf.data import read_index, write_index
 from sora_tf.train.fake_quant import copy_weights, fake_quantised
-from sora_tf.train.fit import TrainConfig, _fit, _precision, _quality, compile_model
-from sora_tf.train.plots import plot_curves
+from sora_tf.train.fit import TrainConfig, compile_model, complete, precision, quality
 from sora_tf.train.prune import Pruning, zero_shares
 from sora_tf.train.run import Run, RunError, versions
 
@@ -87,14 +84,15 @@ def compress_run(
         _check_same(new, asked)
     else:
         _begin(new, run, asked, epochs, learning_rate)
-    if not new.finished:
-        _fine_tune(new, run, qat, cache, verbose)
+    if not new.finished and new.checkpoint() is None:
+        _take_model(new, run, qat)
+    pruning = Pruning(new.prune or 0.0, new.rise())
+    clips = read_index(new.path / "split.csv")
+    complete(new, new.read_config(), clips, cache=cache, callbacks=[pruning], verbose=verbose)
     metrics = new.read_metrics()
     if "compressed" not in metrics:
         zeros = zero_shares(new.load_model())
         write_json(new.metrics_path, {**metrics, "compressed": {**asked, "zeros": zeros}})
-    if cache is None:
-        shutil.rmtree(new.path / "cache", ignore_errors=True)
     return Run(new.path)
 
 
@@ -122,7 +120,7 @@ class _Compressed(Run):
     def write_checkpoint(self, model: keras.Model, history: Sequence[dict[str, float]]) -> None:
         """Keeps the state after an epoch, and the model if it is the best that counts."""
         counting = history[self.rise() - 1 :]
-        if counting and _quality(counting[-1]) >= max(map(_quality, counting)):
+        if counting and quality(counting[-1]) >= max(map(quality, counting)):
             copy_weights(model, self.plain)
             super().write_model(self.plain)
         super().write_checkpoint(model, history)
@@ -150,27 +148,16 @@ def _check_same(new, asked):
         )
 
 
-def _fine_tune(new, run, qat, cache, verbose):
-    """Trains from the last checkpoint, which at the start is the run's model, to the end."""
-    config = new.read_config()
+def _take_model(new, run, qat):
+    """Makes the run's model the checkpoint to go on from."""
+    settings = TrainConfig(**new.read_config().training)
     clips = read_index(new.path / "split.csv")
-    settings = TrainConfig(**config.training)
-    if new.checkpoint() is None:
-        batches = math.ceil(sum(c.split == "train" for c in clips) / settings.batch_size)
-        with _precision(settings):
-            model = run.load_model()
-            if qat:
-                # Where weights go, what comes out of a layer changes, and its norm must follow.
-                model = fake_quantised(model, fixed_norms=not new.prune)
-            compile_model(model, settings, settings.epochs * batches)
-            model.optimizer.build(model.trainable_variables)  # or its state would not load
-        new.write_checkpoint(model, [])
-    pruning = Pruning(new.prune or 0.0, new.rise())
-    problems = Problems()
-    history = _fit(
-        new, config, settings, clips, cache or new.path / "cache", problems, [pruning], verbose
-    )
-    new.write_history(history)
-    plot_curves(history, new.path / "curves.png")
-    part = "test" if any(clip.split == "test" for clip in clips) else "val"
-    evaluate_run(new, part=part, cache=cache, problems=problems)
+    batches = math.ceil(sum(clip.split == "train" for clip in clips) / settings.batch_size)
+    with precision(settings):
+        model = run.load_model()
+        if qat:
+            # Where weights go, what comes out of a layer changes, and its norm must follow.
+            model = fake_quantised(model, fixed_norms=not new.prune)
+        compile_model(model, settings, settings.epochs * batches)
+        model.optimizer.build(model.trainable_variables)  # or its state would not load
+    new.write_checkpoint(model, [])

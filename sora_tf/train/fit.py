@@ -121,19 +121,40 @@ def train_classifier(
         config = _begin(run, source, clips, configs.resolve(model), chosen, augment, fit)
     if run.finished:
         LOG.info("the run in %s is finished; give another --out to train again", run.path)
-        return run
-    settings = TrainConfig(**config.training)
-    problems = Problems()
-    history = _fit(
-        run, config, settings, clips, cache or run.path / "cache", problems, callbacks, verbose
-    )
-    run.write_history(history)  # a kill may have come between checkpoint and table
-    plot_curves(history, run.path / "curves.png")
-    part = "test" if any(clip.split == "test" for clip in clips) else "val"
-    evaluate_run(run, part=part, cache=cache, problems=problems)
+    complete(run, config, clips, cache=cache, callbacks=callbacks, verbose=verbose)
+    return run
+
+
+def complete(
+    run: Run,
+    config: RunConfig,
+    clips: Sequence[Clip],
+    *,
+    cache: str | os.PathLike[str] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int | str = "auto",
+) -> None:
+    """Trains a run that was begun from its last checkpoint to the end, unless it is finished.
+
+    Args:
+        run: the run.
+        config: what it was begun with.
+        clips: its clips, each with its split.
+        cache, callbacks, verbose: as in `train_classifier`.
+
+    Raises:
+        RunError: no clip can be read, or the training runs away.
+    """
+    if not run.finished:
+        decoded = cache or run.path / "cache"
+        problems = Problems()
+        history = _fit(run, config, clips, decoded, problems, callbacks, verbose)
+        run.write_history(history)  # a kill may have come between checkpoint and table
+        plot_curves(history, run.path / "curves.png")
+        part = "test" if any(clip.split == "test" for clip in clips) else "val"
+        evaluate_run(run, part=part, cache=cache, problems=problems)
     if cache is None:
         shutil.rmtree(run.path / "cache", ignore_errors=True)
-    return run
 
 
 def _begin(run, source, clips, model, training, augment, fit):
@@ -191,8 +212,9 @@ def _usual_length(clips: Sequence[Clip]) -> float:
     return float(statistics.median(lengths)) if lengths else 1.0
 
 
-def _fit(run, config, settings, clips, cache, problems, callbacks, verbose):
+def _fit(run, config, clips, cache, problems, callbacks, verbose):
     """Runs `model.fit` from the last checkpoint to the last epoch; returns the history."""
+    settings = TrainConfig(**config.training)
     parts = {name: [c for c in clips if c.split == name] for name in ("train", "val")}
     if not parts["train"]:
         raise RunError(f"no clip of {config.source} is in the split 'train'. Correct the table.")
@@ -224,7 +246,7 @@ def _fit(run, config, settings, clips, cache, problems, callbacks, verbose):
     weights = class_weights(readable, config.labels) if settings.class_weights else None
     steps = settings.epochs * math.ceil(len(readable) / settings.batch_size)
     keras.utils.set_random_seed(settings.seed)
-    with _strategy().scope(), _precision(settings):
+    with _strategy().scope(), precision(settings):
         if checkpoint:
             model = load_model(checkpoint[0])
         else:
@@ -272,13 +294,13 @@ class KeepEpochs(keras.callbacks.Callback):
                 )
         self.history.append(row)
         # Best first: a kill in between costs an epoch, not the best model.
-        if _quality(row) >= max(map(_quality, self.history)):
+        if quality(row) >= max(map(quality, self.history)):
             self.run.write_model(self.model)
         self.run.write_checkpoint(self.model, self.history)
         self.run.write_history(self.history)
 
 
-def _quality(row: dict[str, float]) -> tuple[float, float]:
+def quality(row: dict[str, float]) -> tuple[float, float]:
     """Validation accuracy, then loss; the training figures where nothing is held out."""
     accuracy = row.get("val_accuracy", row.get("accuracy", 0.0))
     return accuracy, -row.get("val_loss", row.get("loss", 0.0))
@@ -323,7 +345,7 @@ def _strategy() -> tf.distribute.Strategy:
 
 
 @contextmanager
-def _precision(settings: TrainConfig) -> Iterator[None]:
+def precision(settings: TrainConfig) -> Iterator[None]:
     """Builds layers under mixed precision where asked for, and puts the policy back."""
     before = keras.mixed_precision.global_policy()
     keras.mixed_precision.set_global_policy(

@@ -23,7 +23,7 @@ def served(exported):
 
 
 def request(deployable, name, batch):
-    one = example_request(deployable, name, endpoints(deployable)[name])
+    one = example_request(deployable, name)
     return Request(name, {key: np.repeat(value, batch, axis=0) for key, value in one.items()})
 
 
@@ -119,8 +119,8 @@ def test_a_wrong_warmup_request_stops_the_export(causal_run, tmp_path, monkeypat
 
     plain = saved_model.example_request
 
-    def wrong(what, name, endpoint):
-        found = plain(what, name, endpoint)
+    def wrong(what, name):
+        found = plain(what, name)
         return {"frames": found["frames"].astype("float32")} if name == "embed" else found
 
     monkeypatch.setattr(saved_model, "example_request", wrong)

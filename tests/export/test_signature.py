@@ -1,12 +1,19 @@
 """What the server's functions do with frames before the model sees them."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from sora_tf.export import signature
 from sora_tf.export.signature import Deployable, endpoints
+from sora_tf.export.tflite import write_tflite
 from sora_tf.models import build_sora
+from sora_tf.train.fake_quant import copy_weights
+from sora_tf.train.fit import TrainConfig, precision
+from sora_tf.train.run import Run
 from sora_tf.video.geometry import FITS, place
 
 RNG = np.random.default_rng(0)
@@ -110,9 +117,24 @@ def test_a_model_that_sees_the_future_has_no_step(run):
     assert what.states == {}
 
 
-def test_attention_pooling_has_endpoints_too(deployable):
-    from dataclasses import replace
+def test_what_was_trained_in_half_precision_is_deployed_in_single(causal_run, deployable, tmp_path):
+    run = Run(shutil.copytree(causal_run.path, tmp_path / "run"))
+    config = run.read_config()
+    with precision(TrainConfig(mixed_precision=True)):
+        model = build_sora(config.model, len(config.labels))
+    copy_weights(run.load_model(), model)
+    run.write_model(model)
+    run.write_config(replace(config, training={**config.training, "mixed_precision": True}))
+    what = Deployable.of(run)
+    assert {layer.compute_dtype for layer in what.model.layers} <= {"float32", "bool"}
+    assert what.states == deployable.states
+    x = clip_of(what)
+    np.testing.assert_allclose(keras(what, x)["scores"], keras(deployable, x)["scores"], atol=1e-6)
+    write_tflite(what, "float32", tmp_path / "model.tflite")
+    assert (tmp_path / "model.tflite").stat().st_size > 0
 
+
+def test_attention_pooling_has_endpoints_too(deployable):
     config = replace(deployable.config, pooling="attention")
     what = Deployable(build_sora(config, 4), config, deployable.labels, "cover", 1.0)
     x = clip_of(what)

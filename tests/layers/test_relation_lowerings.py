@@ -165,18 +165,19 @@ def gnn_uniform(block):
     return lambda graph: tf.tanh(conv(graph, edge_set_name="relation") + block.bias)
 
 
-def gnn_gcn(block):
-    # With causal edges the sender's degree counts frames yet to come.
-    degrees = "in" if block.rule.edges == "causal" else "in_out"
-    conv = GCNConv(UNITS, activation="tanh", degree_normalization=degrees)
+def gcn_conv(block, degrees, activation="tanh", **arguments):
+    """TensorFlow GNN's GCNConv with a block's weights."""
+    conv = GCNConv(UNITS, activation=activation, degree_normalization=degrees, **arguments)
     conv._filter.build([None, FEATURES])
-    conv._filter.set_weights([block.kernel.numpy(), block.bias.numpy()])
-    return functools.partial(conv, edge_set_name="relation")
+    weights = [block.kernel.numpy(), block.bias.numpy()]
+    conv._filter.set_weights(weights if conv._filter.use_bias else weights[:1])
+    return conv
 
 
-def gnn_attention(block):
+def gat_conv(block, activation="tanh"):
+    """TensorFlow GNN's GATv2Conv with a block's weights."""
     conv = GATv2Conv(
-        num_heads=4, per_head_channels=UNITS // 4, receiver_tag=tfgnn.TARGET, activation="tanh"
+        num_heads=4, per_head_channels=UNITS // 4, receiver_tag=tfgnn.TARGET, activation=activation
     )
     conv._w_query.build([None, FEATURES])
     conv._w_query.set_weights([block.query_kernel.numpy(), block.query_bias.numpy()])
@@ -184,18 +185,21 @@ def gnn_attention(block):
     conv._w_sender_node.set_weights([block.kernel.numpy(), block.bias.numpy()])
     conv._attention_logits_fn.build([None, 4, UNITS // 4])
     conv._attention_logits_fn.set_weights([block.attention.numpy()])
-    return functools.partial(conv, edge_set_name="relation")
+    return conv
+
+
+def gnn_gcn(block):
+    # With causal edges the sender's degree counts frames yet to come.
+    degrees = "in" if block.rule.edges == "causal" else "in_out"
+    return functools.partial(gcn_conv(block, degrees), edge_set_name="relation")
+
+
+def gnn_attention(block):
+    return functools.partial(gat_conv(block), edge_set_name="relation")
 
 
 def gnn_learned(block):
-    conv = GCNConv(
-        UNITS,
-        activation="tanh",
-        degree_normalization="none",
-        edge_weight_feature_name="weight",
-    )
-    conv._filter.build([None, FEATURES])
-    conv._filter.set_weights([block.kernel.numpy(), block.bias.numpy()])
+    conv = gcn_conv(block, "none", edge_weight_feature_name="weight")
     table = block.offsets.numpy()  # from the farthest sender ahead to the farthest behind
     ahead = 0 if block.rule.edges == "causal" else block.rule.window
 
@@ -236,29 +240,11 @@ def test_segments_equal_tensorflow_gnn_among_frames_and_among_segments(alpha):
     x, mask = clips(37)
     block = made(alpha, "segments")
     graph = FrameGraph("segments", segment=5)([x, mask])
-    linear = {"activation": "linear"}
     if alpha == "attention":
-        convs = [
-            GATv2Conv(
-                num_heads=4, per_head_channels=UNITS // 4, receiver_tag=tfgnn.TARGET, **linear
-            )
-            for _ in range(2)
-        ]
-        for conv in convs:
-            conv._w_query.build([None, FEATURES])
-            conv._w_query.set_weights([block.query_kernel.numpy(), block.query_bias.numpy()])
-            conv._w_sender_node.build([None, FEATURES])
-            conv._w_sender_node.set_weights([block.kernel.numpy(), block.bias.numpy()])
-            conv._attention_logits_fn.build([None, 4, UNITS // 4])
-            conv._attention_logits_fn.set_weights([block.attention.numpy()])
+        convs = [gat_conv(block, "linear") for _ in range(2)]
     else:
         degrees = "in_out" if alpha == "gcn" else "none"
-        convs = [
-            GCNConv(UNITS, degree_normalization=degrees, use_bias=False, **linear) for _ in range(2)
-        ]
-        for conv in convs:
-            conv._filter.build([None, FEATURES])
-            conv._filter.set_weights([block.kernel.numpy()])
+        convs = [gcn_conv(block, degrees, "linear", use_bias=False) for _ in range(2)]
     frames = convs[0](graph, edge_set_name="relation")
     nodes = convs[1](graph, edge_set_name="between")
     context = tf.gather(nodes, tf.repeat(tf.range(nodes.shape[0]), 5))

@@ -6,6 +6,7 @@ import pytest
 from sora_tf._keras import keras
 from sora_tf.config import ExtractorConfig, RelationConfig, SoraConfig, resolve
 from sora_tf.models import Stream, build_sora, build_temporal_relation_model, embedder, streaming
+from sora_tf.train.fit import TrainConfig, precision
 
 RNG = np.random.default_rng(0)
 TINY = SoraConfig(
@@ -105,6 +106,20 @@ def test_step_model_is_saved_and_loaded(tmp_path):
     one, two = Stream(step, 2), Stream(again, 2)
     for _ in range(3):
         np.testing.assert_allclose(one.feed(x)["scores"], two.feed(x)["scores"], atol=1e-6)
+
+
+def test_clip_is_stream_in_half_precision(tmp_path):
+    with precision(TrainConfig(mixed_precision=True)):
+        model = build_sora(TINY, 3)
+    streaming(model).save(tmp_path / "step.keras")
+    step = keras.models.load_model(tmp_path / "step.keras", safe_mode=True)
+    assert step.get_layer("step_relation0").compute_dtype == "float16"
+    x = RNG.integers(0, 256, (2, TINY.frames, *TINY.size, 3)).astype("uint8")
+    stream = Stream(step, 2)
+    answers = [stream.feed(x[:, t : t + 1]) for t in range(TINY.frames)]
+    frames = np.concatenate([answer["frame_vectors"] for answer in answers], axis=1)
+    np.testing.assert_allclose(frames, embedder(model)(x)["frame_vectors"], atol=2e-3)
+    np.testing.assert_allclose(answers[-1]["scores"], model(x), atol=1e-3)
 
 
 def test_states_are_bounded_and_named():

@@ -23,7 +23,7 @@ from sora_tf.models import build_sora
 from sora_tf.train import Run, RunError, evaluate_run, train_classifier
 from sora_tf.train.compress import compress_run
 from sora_tf.train.fake_quant import copy_weights, fake_quantised, inner
-from sora_tf.train.fit import _precision as precision
+from sora_tf.train.fit import precision
 from sora_tf.train.prune import Pruning, largest, prunable, schedule, zero_shares
 from sora_tf.train.run import load_model
 
