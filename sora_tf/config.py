@@ -7,7 +7,7 @@ from typing import Any
 
 from sora_tf import _checks
 
-BLOCKS = ("conv", "separable")
+BLOCKS = ("conv", "separable", "lite0", "lite1", "lite2")
 POOLINGS = ("mean", "attention")
 
 
@@ -16,14 +16,18 @@ class ExtractorConfig:
     """The spatio-temporal feature extractor: a CNN on every frame with memory of the last one.
 
     Args:
-        block: "conv" (convolution, ReLU, max pool: the paper's case) or "separable" (inverted
-            residuals with ReLU6, which quantise well).
+        block: "conv" (convolution, ReLU, max pool: the paper's case), "separable" (inverted
+            residuals with ReLU6, which quantise well), or "lite0", "lite1", "lite2"
+            (EfficientNet-Lite, which has ImageNet weights; channels, depths and expansion are
+            its own).
         channels: output channels of each stage; every stage halves height and width.
         depths: blocks in each stage; for "conv" all 1.
         expansion: width of a separable block's inside, as a multiple of its input channels.
         memory: share of a convolution's input channels that comes from the previous frame,
             from 0 (no memory) to 0.5.
-        features: length D of the vector per frame.
+        change: add to the pooled features how much each changes, at most, between a frame and
+            the one before, at any place of the last maps and of those at twice their size.
+        features: length D of the vector per frame; 0 leaves the pooled features as they are.
         dropout: share of the frame vector dropped in training.
     """
 
@@ -32,6 +36,7 @@ class ExtractorConfig:
     depths: tuple[int, ...] = (1, 2, 3, 3, 2)
     expansion: int = 4
     memory: float = 0.25
+    change: bool = False
     features: int = 256
     dropout: float = 0.0
 
@@ -41,7 +46,7 @@ class ExtractorConfig:
         _checks.one_of(owner, "block", self.block, BLOCKS)
         _checks.between(owner, "memory", self.memory, 0.0, 0.5, "0.25 is a good start.")
         _checks.between(owner, "dropout", self.dropout, 0.0, 0.9, "0 turns it off.")
-        _checks.at_least(owner, "features", self.features, 1, "channels", "64 is the paper's.")
+        _checks.at_least(owner, "features", self.features, 0, "channels", "64 is the paper's.")
         _checks.at_least(owner, "expansion", self.expansion, 1, "", "4 is usual.")
         if not self.channels or len(self.channels) != len(self.depths):
             raise ValueError(
@@ -68,7 +73,9 @@ class RelationConfig:
         heads: attention heads.
         neighbours: neighbours kept by "similarity".
         units: length of the vectors the blocks make.
-        blocks: rounds of message passing.
+        contrast: frames that a frame is compared with, in a first round whose messages are the
+            differences |h_i - h_t|; they are put beside h_t. 0 leaves that round out.
+        blocks: rounds of weighted message passing.
         residual: normalise before each round and add its input after it, which deep stacks
             need; False is the bare formula.
         recurrent: replace message passing by an LSTM over the frames.
@@ -83,6 +90,7 @@ class RelationConfig:
     heads: int = 4
     neighbours: int = 8
     units: int = 256
+    contrast: int = 0
     blocks: int = 2
     residual: bool = True
     recurrent: bool = False
@@ -91,7 +99,10 @@ class RelationConfig:
     def __post_init__(self) -> None:
         """Checks what RelationBlock does not check itself."""
         owner = "RelationConfig"
-        _checks.at_least(owner, "blocks", self.blocks, 1, "round", "Use relation=None for none.")
+        _checks.at_least(owner, "contrast", self.contrast, 0, "frames", "16 is usual.")
+        least = 0 if self.contrast else 1
+        remedy = "Use relation=None for none."
+        _checks.at_least(owner, "blocks", self.blocks, least, "round", remedy)
         _checks.at_least(owner, "units", self.units, 1, "channel", "64 is the paper's.")
         _checks.between(owner, "dropout", self.dropout, 0.0, 0.9, "0 turns it off.")
 
@@ -107,6 +118,8 @@ class SoraConfig:
         relation: the frame graph; None leaves it out.
         pooling: how frame vectors become the global vector: "mean", or "attention" over the
             regions of all frames.
+        standardise: scale each value of the global vector to mean 0 and variance 1 over the
+            training clips, so that rare features count as much as common ones.
         dropout: share of the global vector dropped in training, before the classifier.
     """
 
@@ -115,6 +128,7 @@ class SoraConfig:
     extractor: ExtractorConfig = field(default_factory=ExtractorConfig)
     relation: RelationConfig | None = field(default_factory=RelationConfig)
     pooling: str = "mean"
+    standardise: bool = False
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
@@ -176,7 +190,7 @@ class SoraConfig:
 def smallest_side(extractor: ExtractorConfig) -> int:
     """The smallest height or width, in pixels, that leaves one value after all stages."""
     side = 1
-    if extractor.block == "separable":
+    if extractor.block != "conv":
         return side  # strided convolutions pad, so that any size leaves something
     for _ in extractor.channels:
         side = 2 * side + 2  # a 3x3 convolution without padding, then a pool of 2
@@ -202,7 +216,23 @@ def small() -> SoraConfig:
     return SoraConfig()
 
 
-PRESETS = {"micro": micro, "small": small}
+def lite() -> SoraConfig:
+    """EfficientNet-Lite0 with ImageNet weights, motion seen before pooling; causal.
+
+    What it compares, it compares without weights of its own, so that a few hundred clips are
+    enough to train it.
+    """
+    return SoraConfig(
+        frames=16,
+        size=(320, 320),
+        extractor=ExtractorConfig(block="lite0", memory=0.0, change=True, features=0),
+        relation=RelationConfig(edges="causal", contrast=16, blocks=0),
+        standardise=True,
+        dropout=0.0,
+    )
+
+
+PRESETS = {"micro": micro, "small": small, "lite": lite}
 
 
 def resolve(config: SoraConfig | str) -> SoraConfig:

@@ -51,5 +51,5 @@ def test_a_frame_must_survive_the_pools():
 
 
 def test_unknown_preset_lists_the_known():
-    with pytest.raises(ValueError, match="preset must be one of micro, small, got 'huge'"):
+    with pytest.raises(ValueError, match="preset must be one of micro, small, lite, got 'huge'"):
         resolve("huge")

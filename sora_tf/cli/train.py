@@ -14,15 +14,22 @@ def add(verb: "AddVerb") -> None:
     sub = verb("train", train)
     sub.add_argument("source", metavar="DIR", help="folder of class folders, .csv or .parquet")
     sub.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
-    sub.add_argument("--model", default="small", help="preset: micro or small (default small)")
+    sub.add_argument("--model", default="small", help="preset: micro, small (default), lite")
     sub.add_argument("--config", metavar="FILE", help="a model config as JSON, instead of a preset")
     sub.add_argument("--frames", type=int, help="frames a clip")
     sub.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="pixels of a frame")
     sub.add_argument("--fit", default="stretch", choices=("stretch", "cover", "contain"))
-    sub.add_argument("--epochs", type=int, default=30)
-    sub.add_argument("--batch-size", type=int, default=8)
-    sub.add_argument("--learning-rate", type=float, default=1e-3)
-    sub.add_argument("--label-smoothing", type=float, default=0.0)
+    sub.add_argument("--epochs", type=int, help="default 30; 20 on a frozen CNN")
+    sub.add_argument("--batch-size", type=int, help="default 8; 16 on a frozen CNN")
+    sub.add_argument("--learning-rate", type=float, help="default 0.001")
+    sub.add_argument("--label-smoothing", type=float)
+    sub.add_argument("--weights", choices=("imagenet", "random"), help="default: the model's usual")
+    sub.add_argument(
+        "--frozen",
+        action=argparse.BooleanOptionalAction,
+        help="train on features of the CNN as it is (default: for lite)",
+    )
+    sub.add_argument("--views", type=int, help="with --frozen: augmented variations of each clip")
     sub.add_argument("--augment", default="default", choices=("none", "default", "strong"))
     sub.add_argument("--mixed-precision", action="store_true", help="float16, for GPUs")
     sub.add_argument("--xla", action="store_true", help="compile with XLA")
@@ -59,7 +66,8 @@ def train(args: argparse.Namespace) -> int:
 
     from sora_tf.config import SoraConfig, resolve
     from sora_tf.data import AUGMENTS
-    from sora_tf.train.fit import TrainConfig, train_classifier
+    from sora_tf.train.fit import train_classifier
+    from sora_tf.train.settings import usual_training
 
     if args.config:
         try:
@@ -73,14 +81,19 @@ def train(args: argparse.Namespace) -> int:
         config = replace(config, frames=args.frames)
     if args.size:
         config = replace(config, size=tuple(args.size))
-    training = TrainConfig(
-        epochs=args.epochs,
-        batch_size=args.batch_size,
-        learning_rate=args.learning_rate,
-        label_smoothing=args.label_smoothing,
+    given = {
+        name: getattr(args, name)
+        for name in ("epochs", "batch_size", "learning_rate", "label_smoothing", "frozen", "views")
+        if getattr(args, name) is not None
+    }
+    if args.weights:
+        given["weights"] = None if args.weights == "random" else args.weights
+    training = replace(
+        usual_training(config),
         mixed_precision=args.mixed_precision,
         xla=args.xla,
         seed=args.seed,
+        **given,
     )
     run = train_classifier(
         args.source,

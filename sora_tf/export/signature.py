@@ -19,8 +19,9 @@ from sora_tf.models.sora import FRAME_VECTORS, GLOBAL_VECTOR, SCORES, build_sora
 from sora_tf.models.streaming import streaming
 from sora_tf.models.video_model import FRAMES, MASK
 from sora_tf.train.fake_quant import copy_weights
-from sora_tf.train.fit import TrainConfig, precision
+from sora_tf.train.fit import precision
 from sora_tf.train.run import Run
+from sora_tf.train.settings import TrainConfig
 
 LOG = logging.getLogger(__name__)
 Tensors = dict[str, tf.Tensor]

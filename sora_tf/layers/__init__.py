@@ -1,5 +1,7 @@
 """Keras layers: memory between frames, the frame graph, pooling."""
 
+from sora_tf.layers.change import FrameChange
+from sora_tf.layers.contrast import FrameContrast
 from sora_tf.layers.frames import AllFrames, FoldFrames, UnfoldFrames
 from sora_tf.layers.graph import FrameGraph
 from sora_tf.layers.memory import FrameMemory
@@ -10,6 +12,8 @@ from sora_tf.layers.relation import RelationBlock
 __all__ = [
     "AllFrames",
     "FoldFrames",
+    "FrameChange",
+    "FrameContrast",
     "FrameGraph",
     "FrameMemory",
     "FrameNorm",

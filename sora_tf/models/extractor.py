@@ -9,14 +9,16 @@ import tensorflow as tf
 
 from sora_tf._keras import keras
 from sora_tf.config import ExtractorConfig, micro
+from sora_tf.layers.change import FrameChange
 from sora_tf.layers.frames import FoldFrames, UnfoldFrames
 from sora_tf.layers.memory import FrameMemory
+from sora_tf.models.backbones import LITE, lite_maps
+from sora_tf.models.convolutions import conv, inverted_residual
 from sora_tf.models.video_model import FRAMES, MASK, VideoModel
 
 layers = keras.layers
 
-# Keras's 0.99 needs hundreds of steps to forget its start; small sets of clips have tens an epoch.
-NORM_MOMENTUM = 0.9
+POOLED = "pooled"
 
 
 def clip_inputs(frames: int | None, frame_shape: tuple[int | None, ...]) -> dict[str, tf.Tensor]:
@@ -39,21 +41,31 @@ def extract(clip: dict[str, tf.Tensor], config: ExtractorConfig) -> tuple[tf.Ten
         vectors: (B, T, D), a vector per frame.
     """
     mask = clip[MASK]
-    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(clip[FRAMES])
-    x = FoldFrames(name="fold")(x)  # (B·T, H, W, 3)
-    maps = BLOCKS[config.block](x, mask, config)
+    x = FoldFrames(name="fold")(clip[FRAMES])  # (B·T, H, W, 3)
+    *earlier, maps = BLOCKS[config.block](x, mask, config)
     if config.block == "conv":
         # The paper flattens: where something is, is part of the vector.
         x = layers.Flatten(name="flatten")(maps)
     else:
         x = layers.GlobalAveragePooling2D(name="pool")(maps)
-    x = layers.Dropout(config.dropout, name="extractor_dropout")(x)
-    x = layers.Dense(config.features, activation="relu", name="projection")(x)  # (B·T, D)
-    return maps, UnfoldFrames(name="extracted")([x, mask])
+    if config.change:
+        seen = [FrameChange(name=f"change{n}")([m, mask]) for n, m in enumerate([*earlier, maps])]
+        x = layers.Concatenate(name="pool_and_changes")([x, *seen])
+    x = layers.Activation("linear", name=POOLED)(x)
+    return maps, project(x, mask, config)
 
 
-def _conv_stages(x, mask, config):
+def project(pooled: tf.Tensor, mask: tf.Tensor, config: ExtractorConfig) -> tf.Tensor:
+    """Adds what makes vectors (B, T, D) of the pooled features (B·T, F)."""
+    x = layers.Dropout(config.dropout, name="extractor_dropout")(pooled)
+    if config.features:
+        x = layers.Dense(config.features, activation="relu", name="projection")(x)  # (B·T, D)
+    return UnfoldFrames(name="extracted")([x, mask])
+
+
+def _conv_maps(x, mask, config):
     """Per stage: memory, 3×3 convolution without padding, ReLU, max pool."""
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(x)
     for stage, (channels, depth) in enumerate(zip(config.channels, config.depths, strict=True)):
         for block in range(depth):
             name = f"stage{stage}_block{block}"
@@ -61,57 +73,37 @@ def _conv_stages(x, mask, config):
                 x = FrameMemory(config.memory, name=f"{name}_memory")([x, mask])
             x = layers.Conv2D(channels, 3, activation="relu", name=f"{name}_conv")(x)
         x = layers.MaxPooling2D(2, name=f"stage{stage}_pool")(x)
-    return x
+    return [x]
 
 
-def _separable_stages(x, mask, config):
+def _separable_maps(x, mask, config):
     """A strided convolution on two frames, then stages of inverted residuals with memory.
 
     Memory is added in front of the first convolution, so that motion is seen before anything is
     pooled, and replaces channels inside the residual branches, where it costs nothing.
-    Reference: Sandler et al., "MobileNetV2", CVPR 2018; Lin, Gan and Han, "TSM", ICCV 2019.
     """
     stem, *widths = config.channels
+    x = layers.Rescaling(1 / 127.5, offset=-1.0, name="rescale")(x)
     if config.memory:
         x = FrameMemory(0.5, name="stem_memory")([x, mask])
-    x = _conv(x, stem, 3, strides=2, name="stem")
+    x = conv(x, stem, 3, strides=2, name="stem")
+    stages = []
     for stage, (channels, depth) in enumerate(zip(widths, config.depths[1:], strict=True), start=1):
         for block in range(depth):
-            strides = 2 if block == 0 and stage < len(widths) else 1
-            x = _inverted_residual(x, mask, config, channels, strides, f"stage{stage}_block{block}")
-    return _conv(x, 4 * config.channels[-1], 1, name="head")
+            x = inverted_residual(
+                x,
+                mask,
+                channels,
+                memory=config.memory,
+                expansion=config.expansion,
+                strides=2 if block == 0 and stage < len(widths) else 1,
+                name=f"stage{stage}_block{block}",
+            )
+        stages.append(x)
+    return [*stages[-3:-2], conv(x, 4 * config.channels[-1], 1, name="head")]
 
 
-def _inverted_residual(x, mask, config, channels, strides, name):
-    inside = config.expansion * x.shape[-1]
-    branch = x
-    if config.memory:
-        branch = FrameMemory(config.memory, replace=True, name=f"{name}_memory")([x, mask])
-    branch = _conv(branch, inside, 1, name=f"{name}_expand")
-    branch = layers.DepthwiseConv2D(
-        3, strides=strides, padding="same", use_bias=False, name=f"{name}_depthwise"
-    )(branch)
-    branch = _norm(branch, f"{name}_depthwise")
-    branch = layers.ReLU(6.0, name=f"{name}_depthwise_relu")(branch)
-    branch = _conv(branch, channels, 1, activation=False, name=f"{name}_project")
-    if strides == 1 and x.shape[-1] == channels:
-        branch = layers.Add(name=f"{name}_add")([x, branch])
-    return branch
-
-
-def _conv(x, channels, kernel, strides=1, activation=True, name=""):
-    x = layers.Conv2D(
-        channels, kernel, strides=strides, padding="same", use_bias=False, name=f"{name}_conv"
-    )(x)
-    x = _norm(x, name)
-    return layers.ReLU(6.0, name=f"{name}_relu")(x) if activation else x
-
-
-def _norm(x, name):
-    return layers.BatchNormalization(momentum=NORM_MOMENTUM, name=f"{name}_norm")(x)
-
-
-BLOCKS = {"conv": _conv_stages, "separable": _separable_stages}
+BLOCKS = {"conv": _conv_maps, "separable": _separable_maps, **dict.fromkeys(LITE, lite_maps)}
 
 
 def build_spatial_feature_extractor(
@@ -142,4 +134,4 @@ def build_spatial_feature_extractor(
 
 def without_memory(config: ExtractorConfig) -> ExtractorConfig:
     """The same extractor seeing single frames only, for comparisons."""
-    return replace(config, memory=0.0)
+    return replace(config, memory=0.0, change=False)

@@ -10,6 +10,7 @@ import tensorflow as tf
 from sora_tf import _checks
 from sora_tf._keras import keras
 from sora_tf.config import RelationConfig, micro
+from sora_tf.layers.contrast import FrameContrast
 from sora_tf.layers.norm import FrameNorm
 from sora_tf.layers.relation import RelationBlock
 from sora_tf.models.extractor import clip_inputs
@@ -34,6 +35,9 @@ def relate(vectors: tf.Tensor, mask: tf.Tensor, config: RelationConfig) -> tf.Te
             vectors, mask=mask
         )
     x = vectors
+    if config.contrast:
+        apart = FrameContrast(config.contrast, name="relation_contrast")([x, mask])
+        x = layers.Concatenate(name="relation_compared")([x, apart])
     for block in range(config.blocks):
         name = f"relation{block}"
         before = x

@@ -4,50 +4,105 @@ from sora_tf import _checks
 from sora_tf import config as configs
 from sora_tf._keras import keras
 from sora_tf.config import SoraConfig
-from sora_tf.layers.frames import UnfoldFrames
+from sora_tf.layers.frames import FoldFrames, UnfoldFrames
 from sora_tf.layers.pooling import MaskedMeanPool, SpaceTimeAttentionPool
-from sora_tf.models.extractor import clip_inputs, extract
+from sora_tf.models.backbones import LITE, load_imagenet
+from sora_tf.models.convolutions import NORM_MOMENTUM
+from sora_tf.models.extractor import POOLED, clip_inputs, extract, project
 from sora_tf.models.relation import relate
-from sora_tf.models.video_model import MASK, VideoModel
+from sora_tf.models.video_model import FRAMES, MASK, VideoModel
 
 layers = keras.layers
 
 FRAME_VECTORS = "frame_vectors"
 GLOBAL_VECTOR = "global_vector"
 SCORES = "scores"
+WEIGHTS = ("imagenet",)
 
 
-def build_sora(config: SoraConfig | str = "small", num_classes: int | None = None) -> VideoModel:
+def build_sora(
+    config: SoraConfig | str = "small",
+    num_classes: int | None = None,
+    weights: str | None = None,
+) -> VideoModel:
     """Builds the video model.
 
     Args:
-        config: a config, or the name of a preset: "micro" or "small".
+        config: a config, or the name of a preset: "micro", "small" or "lite".
         num_classes: classes to tell apart; None leaves the classifier out.
+        weights: "imagenet" gives the CNN of "lite0", "lite1" and "lite2" its ImageNet weights
+            (extra "pretrained"); None leaves all weights random.
 
     Returns:
         A model from clips (B, T, H, W, 3), values 0 to 255, to scores (B, num_classes) that sum
         to 1, or to the global vector (B, D). `embedder` gives the vectors of either.
 
     Raises:
-        ValueError: the config does not hold together, or there are fewer than 2 classes.
+        ValueError: the config does not hold together, there are fewer than 2 classes, or there
+            are no such weights.
+        ImportError: the package with the weights is not installed.
     """
     config = configs.resolve(config)
     clip = clip_inputs(config.frames, (*config.size, 3))
     maps, vectors = extract(clip, config.extractor)
+    model = VideoModel(clip, _answer(maps, vectors, clip[MASK], config, num_classes), name="sora")
+    if weights is not None:
+        _checks.one_of("build_sora", "weights", weights, WEIGHTS)
+        _checks.one_of("build_sora", f"block for {weights} weights", config.extractor.block, LITE)
+        load_imagenet(model, config.extractor.block)
+    return model
+
+
+def pooled_features(model: keras.Model) -> VideoModel:
+    """The first half of a model that `build_sora` made: clips to pooled features (B, T, F)."""
+    clip = dict(zip(model.input_names, model.inputs, strict=True))
+    pooled = model.get_layer(POOLED).output
+    return VideoModel(clip, UnfoldFrames(name="unfold_pooled")([pooled, clip[MASK]]))
+
+
+def build_head(config: SoraConfig, features: int, num_classes: int | None = None) -> VideoModel:
+    """The second half: all that comes after `pooled_features`, layers named as in `build_sora`.
+
+    Args:
+        config: with mean pooling, for the others look at the maps.
+        features: length F of the pooled features.
+        num_classes: as in `build_sora`.
+
+    Returns:
+        A model from pooled features (B, T, F) to what `build_sora`'s model gives.
+
+    Raises:
+        ValueError: as `build_sora`, or the pooling needs the extractor's maps.
+    """
+    _checks.one_of("build_head", "pooling", config.pooling, ("mean",))
+    clip = clip_inputs(config.frames, (features,))
+    vectors = project(FoldFrames(name="fold")(clip[FRAMES]), clip[MASK], config.extractor)
+    answer = _answer(None, vectors, clip[MASK], config, num_classes)
+    return VideoModel(clip, answer, name="sora_head")
+
+
+def _answer(maps, vectors, mask, config, num_classes):
+    """Relation model, pooling and classifier."""
     if config.relation is not None:
-        vectors = relate(vectors, clip[MASK], config.relation)
+        vectors = relate(vectors, mask, config.relation)
     vectors = layers.Activation("linear", name=FRAME_VECTORS, dtype="float32")(vectors)
-    pooled = POOLINGS[config.pooling](maps, vectors, clip[MASK])
+    pooled = POOLINGS[config.pooling](maps, vectors, mask)
+    if config.standardise:
+        pooled = layers.BatchNormalization(
+            momentum=NORM_MOMENTUM, center=False, scale=False, name="standardise", dtype="float32"
+        )(pooled)
     pooled = layers.Activation("linear", name=GLOBAL_VECTOR, dtype="float32")(pooled)
     if num_classes is None:
-        return VideoModel(clip, pooled, name="sora")
+        return pooled
     _checks.at_least(
         "build_sora", "num_classes", num_classes, 2, "classes", "None leaves them out."
     )
     x = layers.Dropout(config.dropout, name="dropout")(pooled)
-    logits = layers.Dense(num_classes, name="logits", dtype="float32")(x)
-    scores = layers.Softmax(name=SCORES, dtype="float32")(logits)
-    return VideoModel(clip, scores, name="sora")
+    # From zeros: at first all classes are alike, whatever the length of the vector.
+    logits = layers.Dense(num_classes, kernel_initializer="zeros", name="logits", dtype="float32")(
+        x
+    )
+    return layers.Softmax(name=SCORES, dtype="float32")(logits)
 
 
 def _mean(maps, vectors, mask):

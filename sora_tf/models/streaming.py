@@ -137,34 +137,31 @@ def streaming(model: keras.Model, chunk: int | None = 1) -> keras.Model:
         if any(layer.name == name for layer in model.layers):
             wanted[name] = model.get_layer(name).output
     answers = {name: table[id(tensor)] for name, tensor in wanted.items()}
-    pool = _recent_pool(model)
-    if pool:
-        recent = stepped(pool, [answers[FRAME_VECTORS], table[id(named[MASK])]])
-        answers |= _head(model, recent)
+    pool = _mean_pool(model)
+    if pool and named[FRAMES].shape[1] is not None:
+        last = RecentMeanPool(named[FRAMES].shape[1], name="recent", dtype=pool.dtype_policy)
+        recent = stepped(last, [answers[FRAME_VECTORS], table[id(named[MASK])]])
+        answers |= _behind(model, pool, recent)
     return keras.Model({FRAMES: frames, **states_in}, {**answers, **states_out}, name="step")
 
 
-def _recent_pool(model):
-    """The pooling of the last T frames, for a model of T frames with mean pooling."""
-    pools = [layer for layer in model.layers if isinstance(layer, MaskedMeanPool)]
-    length = dict(zip(model.input_names, model.inputs, strict=True))[FRAMES].shape[1]
-    if not pools or length is None:
-        return None
-    return RecentMeanPool(length, name="recent", dtype=pools[0].dtype_policy)
+def _mean_pool(model):
+    """The layer that pools by the mean, or None."""
+    return next((layer for layer in model.layers if isinstance(layer, MaskedMeanPool)), None)
 
 
-def _head(model, vector):
-    """What the model makes of another global vector: {"recent_vector", "recent_scores"}."""
-    table = {id(model.get_layer(GLOBAL_VECTOR).output): vector}
+def _behind(model, pool, pooled):
+    """What the model makes of another mean: "recent_vector", and "recent_scores" if it scores."""
+    table = {id(pool.output): pooled}
     for node in _in_order(model):
         given = tf.nest.flatten(node.call_args)
         if given and all(id(tensor) in table for tensor in given):
             args = tf.nest.map_structure(lambda tensor: table[id(tensor)], node.call_args)
             _remember(table, node.outputs, node.layer(*args, **node.call_kwargs))
-    answers = {RECENT_VECTOR: vector}
-    scores = model.output
-    if id(scores) in table and table[id(scores)] is not vector:
-        answers[RECENT_SCORES] = table[id(scores)]
+    vector = model.get_layer(GLOBAL_VECTOR).output
+    answers = {RECENT_VECTOR: table[id(vector)]}
+    if model.output is not vector:
+        answers[RECENT_SCORES] = table[id(model.output)]
     return answers
 
 

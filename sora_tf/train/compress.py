@@ -17,9 +17,11 @@ from sora_tf._files import write_json
 from sora_tf._keras import keras
 from sora_tf.data import read_index, write_index
 from sora_tf.train.fake_quant import copy_weights, fake_quantised
-from sora_tf.train.fit import TrainConfig, compile_model, complete, precision, quality
+from sora_tf.train.fit import compile_model, complete, precision
+from sora_tf.train.keep import quality
 from sora_tf.train.prune import Pruning, zero_shares
 from sora_tf.train.run import Run, RunError, versions
+from sora_tf.train.settings import TrainConfig
 
 ASKED = "compress.json"
 
@@ -129,7 +131,9 @@ class _Compressed(Run):
 def _begin(new, run, asked, epochs, learning_rate):
     config = run.read_config()
     rate = config.training["learning_rate"] / 10 if learning_rate is None else learning_rate
-    training = replace(TrainConfig(**config.training), epochs=epochs, learning_rate=rate)
+    training = replace(
+        TrainConfig(**config.training), epochs=epochs, learning_rate=rate, frozen=False
+    )
     new.path.mkdir(parents=True, exist_ok=True)
     write_json(new.path / ASKED, asked)
     write_index(read_index(run.path / "split.csv"), new.path / "split.csv")

@@ -13,8 +13,9 @@ from sora_tf.data import Augment, make_digits, write_digits
 from sora_tf.models.extractor import without_memory
 from sora_tf.tasks.embed import embed_to_table
 from sora_tf.tasks.windows import Reading
-from sora_tf.train.fit import TrainConfig, train_classifier
+from sora_tf.train.fit import train_classifier
 from sora_tf.train.run import Run
+from sora_tf.train.settings import TrainConfig
 from sora_tf.video import write
 
 LOG = logging.getLogger(__name__)

@@ -7,11 +7,11 @@ import shutil
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
+from pathlib import Path
 
 import tensorflow as tf
 
-from sora_tf import _checks
 from sora_tf import config as configs
 from sora_tf._keras import keras
 from sora_tf._progress import counting
@@ -26,53 +26,18 @@ from sora_tf.data import (
     split,
     write_index,
 )
-from sora_tf.models.sora import build_sora
+from sora_tf.models.sora import build_head, build_sora, pooled_features
+from sora_tf.models.video_model import FRAMES
 from sora_tf.train.evaluate import evaluate_run
+from sora_tf.train.frozen import FeatureViews, features_key, share_weights
+from sora_tf.train.keep import KeepEpochs
 from sora_tf.train.plots import plot_curves
 from sora_tf.train.run import Run, RunConfig, RunError, load_model, versions
+from sora_tf.train.settings import TrainConfig, usual_training
 from sora_tf.video import VideoError, probe
 
 LOG = logging.getLogger(__name__)
 PROBED = 200  # clips looked at to find the usual length
-
-
-@dataclass(frozen=True)
-class TrainConfig:
-    """How a model is trained.
-
-    Args:
-        epochs: passes over the training clips.
-        batch_size: clips in a step.
-        learning_rate: at its peak, after the warm-up; falls to 0 along a cosine.
-        warmup: share of the steps in which the rate rises from 0.
-        weight_decay: of AdamW, on kernels alone.
-        label_smoothing: share of the label spread over all classes.
-        class_weights: weigh classes against their imbalance.
-        mixed_precision: compute in float16 where that is exact enough; for GPUs.
-        xla: compile with XLA.
-        seed: decides weights, order, augmentation and split.
-    """
-
-    epochs: int = 30
-    batch_size: int = 8
-    learning_rate: float = 1e-3
-    warmup: float = 0.1
-    weight_decay: float = 1e-2
-    label_smoothing: float = 0.0
-    class_weights: bool = True
-    mixed_precision: bool = False
-    xla: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        owner = "TrainConfig"
-        _checks.at_least(owner, "epochs", self.epochs, 1, "epoch", "30 is a good start.")
-        _checks.at_least(owner, "batch_size", self.batch_size, 1, "clip", "8 is a good start.")
-        _checks.above(owner, "learning_rate", self.learning_rate, 0, "", "0.001 is a good start.")
-        _checks.between(owner, "warmup", self.warmup, 0.0, 0.9, "0.1 is usual.")
-        _checks.between(owner, "label_smoothing", self.label_smoothing, 0.0, 0.9, "0 is none.")
-        _checks.at_least(owner, "seed", self.seed, 0, "", "0 is as good as any.")
 
 
 def train_classifier(
@@ -96,7 +61,7 @@ def train_classifier(
         source: folder of class folders, or a CSV or Parquet table (see `read_index`).
         out: the run folder.
         model: a config, or the name of a preset.
-        training: how to train; None is `TrainConfig()`.
+        training: how to train; None is what `usual_training` says.
         augment: how training clips are varied; None is `Augment()`.
         fit: how frames are made to fit: "stretch", "cover" or "contain".
         cache: folder for decoded clips, to share between runs; None keeps them in the run until
@@ -113,7 +78,7 @@ def train_classifier(
         ValueError: the clips cannot be listed or split, or the model cannot be built.
     """
     run = Run(out)
-    chosen = training or TrainConfig()
+    chosen = training or usual_training(model)
     if run.finished or run.checkpoint():
         config, clips = _resume(run, source, model, chosen, augment, fit)
     else:
@@ -228,29 +193,42 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
         "cache": cache,
         "problems": problems,
     }
+    varied = settings.views > 0 or not settings.frozen
+    # A resumed run draws other numbers than the epochs behind it did; kept features stay.
+    behind = 0 if settings.frozen else len(history)
     with counting("decoding clips") as update:
         training = clip_dataset(
             parts["train"],
             config.labels,
-            training=True,
+            training=varied,
             augment=Augment.from_dict(config.augment),
-            # A resumed run draws other numbers than the epochs behind it did.
-            seed=settings.seed + 100_003 * len(history),
+            seed=settings.seed + 100_003 * behind,
             progress=update,
             **shape,
         )
+    validation = clip_dataset(parts["val"], config.labels, **shape) if parts["val"] else None
     readable = [clip for clip in parts["train"] if clip.name not in problems.names()]
     if not readable:
         raise RunError(f"not one training clip could be read; the first: {problems.lines()[0]}")
-    validation = clip_dataset(parts["val"], config.labels, **shape) if parts["val"] else None
     weights = class_weights(readable, config.labels) if settings.class_weights else None
     steps = settings.epochs * math.ceil(len(readable) / settings.batch_size)
     keras.utils.set_random_seed(settings.seed)
+    whole = None
     with _strategy().scope(), precision(settings):
+        if settings.frozen:
+            whole = build_sora(config.model, len(config.labels), settings.weights)
+            training, validation = _features(
+                whole, config, cache, (readable, parts["val"]), (training, validation)
+            )
         if checkpoint:
             model = load_model(checkpoint[0])
+        elif settings.frozen:
+            features = training.element_spec[0][FRAMES].shape[-1]
+            model = build_head(config.model, features, len(config.labels))
+            share_weights(whole, model)
         else:
-            model = build_sora(config.model, len(config.labels))
+            model = build_sora(config.model, len(config.labels), settings.weights)
+        if not checkpoint:
             compile_model(model, settings, steps)
     model.fit(
         training,
@@ -258,52 +236,29 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
         epochs=settings.epochs,
         initial_epoch=len(history),
         class_weight=weights,
-        callbacks=[KeepEpochs(run, history), *callbacks],
+        callbacks=[KeepEpochs(run, history, whole), *callbacks],
         verbose=verbose,
     )
     if not run.model_path.is_file():  # somebody took it away: the last epoch is what is left
-        run.write_model(model)
+        run.write_model(model if whole is None else share_weights(model, whole))
     return history
 
 
-class KeepEpochs(keras.callbacks.Callback):
-    """Writes checkpoint, history and the best model after every epoch.
-
-    Args:
-        run: where to.
-        history: rows of the epochs so far; grows.
-    """
-
-    def __init__(self, run: Run, history: list[dict[str, float]]):
-        super().__init__()
-        self.run = run
-        self.history = history
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        """Keeps the epoch, whole or not at all.
-
-        Raises:
-            RunError: the loss is no number any more, which no further epoch would mend.
-        """
-        row = {"epoch": epoch + 1, **{name: float(value) for name, value in (logs or {}).items()}}
-        for name in ("loss", "val_loss"):
-            if not math.isfinite(row.get(name, 0.0)):
-                raise RunError(
-                    f"{name} must be a number, got {row[name]} in epoch {epoch + 1}: the training "
-                    "has run away. Lower the learning rate, in another run folder."
-                )
-        self.history.append(row)
-        # Best first: a kill in between costs an epoch, not the best model.
-        if quality(row) >= max(map(quality, self.history)):
-            self.run.write_model(self.model)
-        self.run.write_checkpoint(self.model, self.history)
-        self.run.write_history(self.history)
-
-
-def quality(row: dict[str, float]) -> tuple[float, float]:
-    """Validation accuracy, then loss; the training figures where nothing is held out."""
-    accuracy = row.get("val_accuracy", row.get("accuracy", 0.0))
-    return accuracy, -row.get("val_loss", row.get("loss", 0.0))
+def _features(whole, config, cache, parts, datasets):
+    """The training and validation datasets of what a model's frozen extractor makes of clips."""
+    settings = TrainConfig(**config.training)
+    extractor = pooled_features(whole)
+    made: list[tf.data.Dataset | None] = []
+    for clips, dataset, training in zip(parts, datasets, (True, False), strict=True):
+        if dataset is None:
+            made.append(None)
+            continue
+        views = settings.views if training else 0
+        folder = Path(cache) / "features" / features_key(extractor, clips, config, views > 0)
+        with counting("features") as update:
+            kept = FeatureViews(folder, extractor, dataset, max(1, views), update)
+        made.append(kept.dataset(settings.batch_size, training=training, seed=settings.seed))
+    return made
 
 
 def compile_model(model: keras.Model, settings: TrainConfig, steps: int) -> None:

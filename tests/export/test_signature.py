@@ -12,8 +12,9 @@ from sora_tf.export.signature import Deployable, endpoints
 from sora_tf.export.tflite import write_tflite
 from sora_tf.models import build_sora
 from sora_tf.train.fake_quant import copy_weights
-from sora_tf.train.fit import TrainConfig, precision
+from sora_tf.train.fit import precision
 from sora_tf.train.run import Run
+from sora_tf.train.settings import TrainConfig
 from sora_tf.video.geometry import FITS, place
 
 RNG = np.random.default_rng(0)

@@ -6,7 +6,8 @@ import pytest
 from sora_tf._keras import keras
 from sora_tf.config import ExtractorConfig, RelationConfig, SoraConfig, resolve
 from sora_tf.models import Stream, build_sora, build_temporal_relation_model, embedder, streaming
-from sora_tf.train.fit import TrainConfig, precision
+from sora_tf.train.fit import precision
+from sora_tf.train.settings import TrainConfig
 
 RNG = np.random.default_rng(0)
 TINY = SoraConfig(

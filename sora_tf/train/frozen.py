@@ -1,0 +1,132 @@
+"""Training on top of a frozen extractor: its features are made once, the rest learns in seconds."""
+
+import hashlib
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from sora_tf._files import replacing
+from sora_tf._keras import keras
+from sora_tf.data import Clip
+from sora_tf.data.cache import clip_key
+from sora_tf.models.video_model import FRAMES, MASK
+from sora_tf.train.run import RunConfig
+
+
+class FeatureViews:
+    """The pooled features of a dataset of clips, kept in a folder, two files for each view.
+
+    A view is one epoch of the dataset: of training clips, each in a variation of its own. A view
+    that is there is not made again, so a killed run goes on with the next. Half precision.
+
+    Args:
+        folder: made where it is missing; named by what the features depend on (`features_key`).
+        extractor: clips to features (B, T, F), from `pooled_features`.
+        clips: batches of ({"frames", "mask"}, labels), from `clip_dataset` with a cache.
+        views: epochs taken of it.
+        progress: called with (batches done, batches in all).
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        extractor: keras.Model,
+        clips: tf.data.Dataset,
+        views: int = 1,
+        progress: Callable[[int, int], None] | None = None,
+    ):
+        self.folder = Path(folder)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.paths = [self.folder / f"view{view}.npz" for view in range(views)]  # written last
+        run = tf.function(lambda clip: extractor(clip, training=False))
+        batches = int(clips.cardinality())
+        for view, path in enumerate(self.paths):
+            if path.is_file():
+                # Epochs differ by number, so that one which is there must be counted off.
+                next(iter(clips), None)
+                continue
+            rows = []
+            for number, (clip, label) in enumerate(clips, 1):
+                features = run(clip).numpy().astype(np.float16)
+                rows.append((features, clip[MASK].numpy(), label.numpy()))
+                if progress:
+                    progress(view * batches + number, views * batches)
+            _write(path, *(np.concatenate(column) for column in zip(*rows, strict=True)))
+
+    def dataset(self, batch_size: int, *, training: bool = False, seed: int = 0) -> tf.data.Dataset:
+        """Batches of ({"frames": (B, T, F) float32, "mask": (B, T)}, labels), view after view.
+
+        Args:
+            batch_size: clips in a batch.
+            training: give the views in turn, an epoch each, and shuffle; otherwise the first alone.
+            seed: of the order.
+        """
+        views = [_read(path) for path in (self.paths if training else self.paths[:1])]
+        epoch = iter(range(2**31))
+
+        def rows():
+            number = next(epoch) if training else 0
+            features, mask, labels = views[number % len(views)]
+            order = np.arange(len(labels))
+            if training:
+                np.random.default_rng((seed, number)).shuffle(order)
+            for start in range(0, len(order), batch_size):
+                chosen = order[start : start + batch_size]
+                yield (
+                    {FRAMES: features[chosen].astype(np.float32), MASK: mask[chosen]},
+                    labels[chosen],
+                )
+
+        features, mask, labels = views[0]
+        signature = (
+            {
+                FRAMES: tf.TensorSpec([None, *features.shape[1:]], tf.float32),
+                MASK: tf.TensorSpec([None, *mask.shape[1:]], tf.bool),
+            },
+            tf.TensorSpec([None, *labels.shape[1:]], tf.float32),
+        )
+        dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
+        batches = -(-len(labels) // batch_size)
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
+        return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def features_key(
+    extractor: keras.Model, clips: Sequence[Clip], config: RunConfig, varied: bool
+) -> str:
+    """Names features by all that decides them: weights, clips, and how they are read and varied."""
+    model = config.model
+    digest = hashlib.sha256()
+    for weight in extractor.get_weights():
+        digest.update(weight.tobytes())
+    for clip in clips:
+        key = clip_key(clip.path, model.frames, model.size, clip.start, clip.end, config.fit)
+        digest.update(f"{key} {clip.label}".encode())
+    if varied:
+        digest.update(f"{config.augment} {config.training['seed']}".encode())
+    return digest.hexdigest()[:40]
+
+
+def share_weights(source: keras.Model, target: keras.Model) -> keras.Model:
+    """Copies the weights of all layers that both models have, by name; returns the target."""
+    names = {layer.name for layer in target.layers}
+    for layer in source.layers:
+        if layer.weights and layer.name in names:
+            target.get_layer(layer.name).set_weights(layer.get_weights())
+    return target
+
+
+def _write(path, features, mask, labels):
+    with replacing(path.with_suffix(".npy")) as beside, open(beside, "wb") as file:
+        np.save(file, features)
+    with replacing(path) as beside, open(beside, "wb") as file:
+        np.savez(file, mask=mask, labels=labels)
+
+
+def _read(path):
+    with np.load(path, allow_pickle=False) as view:
+        mask, labels = view["mask"], view["labels"]
+    return np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False), mask, labels
