@@ -8,9 +8,10 @@ from sora_tf.layers.frames import FoldFrames, UnfoldFrames
 from sora_tf.layers.pooling import MaskedMeanPool, SpaceTimeAttentionPool
 from sora_tf.models.backbones import LITE, load_imagenet
 from sora_tf.models.convolutions import NORM_MOMENTUM
-from sora_tf.models.extractor import POOLED, clip_inputs, extract, project
+from sora_tf.models.extractor import POOLED, clip_inputs, extract
 from sora_tf.models.relation import relate
 from sora_tf.models.video_model import FRAMES, MASK, VideoModel
+from sora_tf.models.walk import go_on
 
 layers = keras.layers
 
@@ -60,25 +61,27 @@ def pooled_features(model: keras.Model) -> VideoModel:
     return VideoModel(clip, UnfoldFrames(name="unfold_pooled")([pooled, clip[MASK]]))
 
 
-def build_head(config: SoraConfig, features: int, num_classes: int | None = None) -> VideoModel:
-    """The second half: all that comes after `pooled_features`, layers named as in `build_sora`.
+def head_of(model: keras.Model) -> VideoModel:
+    """The second half: pooled features (B, T, F) to what the model gives.
 
     Args:
-        config: with mean pooling, for the others look at the maps.
-        features: length F of the pooled features.
-        num_classes: as in `build_sora`.
-
-    Returns:
-        A model from pooled features (B, T, F) to what `build_sora`'s model gives.
+        model: made by `build_sora` or one of the baselines that have its extractor; its layers
+            are shared, not copied.
 
     Raises:
-        ValueError: as `build_sora`, or the pooling needs the extractor's maps.
+        ValueError: it looks at more than the pooled features (attention over regions).
     """
-    _checks.one_of("build_head", "pooling", config.pooling, ("mean",))
-    clip = clip_inputs(config.frames, (features,))
-    vectors = project(FoldFrames(name="fold")(clip[FRAMES]), clip[MASK], config.extractor)
-    answer = _answer(None, vectors, clip[MASK], config, num_classes)
-    return VideoModel(clip, answer, name="sora_head")
+    pooled = model.get_layer(POOLED).output
+    named = dict(zip(model.input_names, model.inputs, strict=True))
+    clip = clip_inputs(named[FRAMES].shape[1], pooled.shape[1:])
+    table = {id(pooled): FoldFrames(name="fold_pooled")(clip[FRAMES]), id(named[MASK]): clip[MASK]}
+    go_on(model, table)
+    if id(model.output) not in table:
+        raise ValueError(
+            f"head_of: {model.name!r} must need no more of the CNN than its pooled features, but "
+            "it looks at the maps as well. Use mean pooling, or train it whole."
+        )
+    return VideoModel(clip, table[id(model.output)], name=f"{model.name}_head")
 
 
 def _answer(maps, vectors, mask, config, num_classes):

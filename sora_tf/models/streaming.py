@@ -14,6 +14,7 @@ from sora_tf.layers.frames import AllFrames
 from sora_tf.layers.pooling import MaskedMeanPool, RecentMeanPool
 from sora_tf.models.sora import FRAME_VECTORS, GLOBAL_VECTOR
 from sora_tf.models.video_model import FRAMES, MASK
+from sora_tf.models.walk import go_on, in_order, remember
 
 layers = keras.layers
 
@@ -122,7 +123,7 @@ def streaming(model: keras.Model, chunk: int | None = 1) -> keras.Model:
         states_out.update({names[key]: tensor for key, tensor in new.items()})
         return outputs
 
-    for node in _in_order(model):
+    for node in in_order(model):
         args, kwargs = tf.nest.map_structure(
             lambda tensor: table.get(id(tensor), tensor), (node.call_args, node.call_kwargs)
         )
@@ -131,7 +132,7 @@ def streaming(model: keras.Model, chunk: int | None = 1) -> keras.Model:
         else:
             _check_per_frame(node.layer, args)
             outputs = node.layer(*args, **kwargs)
-        _remember(table, node.outputs, outputs)
+        remember(table, node.outputs, outputs)
     wanted = dict(zip(model.output_names, model.outputs, strict=True))
     for name in (FRAME_VECTORS, GLOBAL_VECTOR):
         if any(layer.name == name for layer in model.layers):
@@ -153,27 +154,12 @@ def _mean_pool(model):
 def _behind(model, pool, pooled):
     """What the model makes of another mean: "recent_vector", and "recent_scores" if it scores."""
     table = {id(pool.output): pooled}
-    for node in _in_order(model):
-        given = tf.nest.flatten(node.call_args)
-        if given and all(id(tensor) in table for tensor in given):
-            args = tf.nest.map_structure(lambda tensor: table[id(tensor)], node.call_args)
-            _remember(table, node.outputs, node.layer(*args, **node.call_kwargs))
+    go_on(model, table)
     vector = model.get_layer(GLOBAL_VECTOR).output
     answers = {RECENT_VECTOR: table[id(vector)]}
     if model.output is not vector:
         answers[RECENT_SCORES] = table[id(model.output)]
     return answers
-
-
-def _in_order(model):
-    """The layer calls of a functional model, first to last."""
-    for depth in sorted(model._nodes_by_depth, reverse=True):
-        yield from (node for node in model._nodes_by_depth[depth] if not node.is_input)
-
-
-def _remember(table, olds, news):
-    for old, new in zip(tf.nest.flatten(olds), tf.nest.flatten(news), strict=True):
-        table[id(old)] = new
 
 
 def _check_per_frame(layer, args):

@@ -26,8 +26,7 @@ from sora_tf.data import (
     split,
     write_index,
 )
-from sora_tf.models.sora import build_head, build_sora, pooled_features
-from sora_tf.models.video_model import FRAMES
+from sora_tf.models.sora import build_sora, head_of, pooled_features
 from sora_tf.train.evaluate import evaluate_run
 from sora_tf.train.frozen import FeatureViews, features_key, share_weights
 from sora_tf.train.keep import KeepEpochs
@@ -223,9 +222,7 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
         if checkpoint:
             model = load_model(checkpoint[0])
         elif settings.frozen:
-            features = training.element_spec[0][FRAMES].shape[-1]
-            model = build_head(config.model, features, len(config.labels))
-            share_weights(whole, model)
+            model = head_of(whole)
         else:
             model = build_sora(config.model, len(config.labels), settings.weights)
         if not checkpoint:

@@ -1,0 +1,324 @@
+"""Accuracy of ours and of every baseline: folds × seeds on the same clips with the same budget.
+
+python benchmarks/accuracy.py {fight,drone,digits} CLIPS --out DIR [--seeds 3 4 5] [--models NAMES]
+
+Every seed deals the clips into five parts anew; four train, the fifth is tested, and nothing is
+chosen by it: the last epoch of a fixed number is what counts. What stands on EfficientNet-Lite0
+gets the same frozen features, made once; C3D, SlowFast and `small` learn from pixels. DIR gets the
+parts of every seed (split.csv), the figures and predictions of every training, and table.md. What
+is there already is not trained again.
+"""
+
+import argparse
+import functools
+import json
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from _machine import print_machine
+
+from sora_tf._files import write_json
+from sora_tf._keras import keras
+from sora_tf.config import SoraConfig, lite, small
+from sora_tf.data import Augment, Clip, clip_dataset, folds, labels_of, read_index, write_index
+from sora_tf.models import layer_costs
+from sora_tf.models.baselines import BASELINES
+from sora_tf.models.extractor import without_memory
+from sora_tf.models.sora import build_sora, head_of, pooled_features
+from sora_tf.models.video_model import FRAMES, MASK, VideoModel
+from sora_tf.train.fit import compile_model
+from sora_tf.train.frozen import FeatureViews
+from sora_tf.train.settings import TrainConfig, usual_training
+
+PARTS = 5
+POOLED = 1280  # the first of Lite0's features: the pooled maps; what follows are changes
+OURS = "lite"
+Build = Callable[[SoraConfig, int], VideoModel]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A model of the table.
+
+    Args:
+        build: (config, classes) to the model.
+        config: what it is built from.
+        training: how it is trained.
+        frozen: whether it stands on Lite0's features.
+    """
+
+    build: Build
+    config: SoraConfig
+    training: TrainConfig
+    frozen: bool
+
+
+def on_features(
+    config: SoraConfig | None = None, build: Build = build_sora, **settings: object
+) -> Entry:
+    """A model on Lite0's frozen features."""
+    training = replace(usual_training(lite()), **settings)
+    return Entry(build, config or lite(), training, frozen=True)
+
+
+def on_pixels(build: Build, config: SoraConfig) -> Entry:
+    """A model that learns from pixels."""
+    return Entry(build, config, usual_training(config), frozen=False)
+
+
+def lite_with(change: bool = True, **relation: object) -> SoraConfig:
+    """`lite` with another relation model, and with or without changes."""
+    config = lite()
+    extractor = config.extractor if change else without_memory(config.extractor)
+    return replace(config, extractor=extractor, relation=replace(config.relation, **relation))
+
+
+def weighted(alpha: str, **relation: object) -> SoraConfig:
+    """`lite` with a trained round of messages behind the contrasts, on vectors of 256."""
+    config = lite_with(alpha=alpha, blocks=1, units=256, dropout=0.2, **relation)
+    return replace(config, extractor=replace(config.extractor, features=256))
+
+
+def bare(change: bool = True, **other: object) -> SoraConfig:
+    """`lite` without a relation model."""
+    return replace(lite_with(change), relation=None, **other)
+
+
+ENTRIES = {
+    OURS: on_features(),
+    "no relation": on_features(bare()),
+    "no memory": on_features(lite_with(change=False)),
+    "frame mean": on_features(bare(change=False)),
+    "single frame": on_features(bare(change=False, frames=1)),
+    "CNN-LSTM": on_features(build=BASELINES["cnn_lstm"]),
+    "CNN-BiLSTM-attention": on_features(build=BASELINES["cnn_bilstm_attention"]),
+    "transformer": on_features(build=BASELINES["transformer"]),
+    "contrast 1": on_features(lite_with(contrast=1)),
+    "contrast 4": on_features(lite_with(contrast=4)),
+    "not standardised": on_features(replace(lite(), standardise=False)),
+    "+ attention": on_features(weighted("attention")),
+    "+ gcn": on_features(weighted("gcn")),
+    "+ learned": on_features(weighted("learned")),
+    "+ similarity": on_features(weighted("similarity")),
+    "+ attention, full edges": on_features(weighted("attention", edges="full")),
+    "small": on_pixels(build_sora, small()),
+    "C3D": on_pixels(BASELINES["c3d"], small()),
+    "SlowFast": on_pixels(BASELINES["slowfast"], small()),
+}
+
+
+@dataclass(frozen=True)
+class Clips:
+    """What is classified.
+
+    Args:
+        clips: all of it.
+        labels: class names.
+        deal: (seed) to the five parts.
+        cache: folder for decoded clips and features.
+    """
+
+    clips: list[Clip]
+    labels: tuple[str, ...]
+    deal: Callable[[int], list[list[Clip]]]
+    cache: Path
+
+
+def contiguous(clips: list[Clip], seed: int) -> list[list[Clip]]:
+    """Parts of neighbouring numbers within each class, for neighbours share footage."""
+    parts: list[list[Clip]] = [[] for _ in range(PARTS)]
+    for label in labels_of(clips):
+        own = sorted((clip for clip in clips if clip.label == label), key=lambda clip: clip.path)
+        start = seed * len(own) // (3 * PARTS)  # the borders move with the seed
+        own = own[start:] + own[:start]
+        for number, clip in enumerate(own):
+            parts[number * PARTS // len(own)].append(clip)
+    return parts
+
+
+DEALS = {"fight": lambda clips, seed: folds(clips, PARTS, seed), "drone": contiguous}
+
+
+@functools.cache
+def features_of(cache: Path, source: Path) -> dict[str, np.ndarray]:
+    """Lite0's features of every clip, with memory of the last frame: name of the clip to (T, F)."""
+    config = lite()
+    clips = read_index(source)
+    labels = labels_of(clips)
+    whole = build_sora(config, weights="imagenet")
+    extractor = pooled_features(whole)
+    shape = {"frames": config.frames, "size": config.size, "cache": cache}
+    kept = FeatureViews(cache / "features", extractor, clip_dataset(clips, labels, **shape))
+    batches = [(clip[FRAMES], clip[MASK]) for clip, _ in kept.dataset(16)]
+    features, masks = (np.concatenate(column) for column in zip(*batches, strict=True))
+    return {c.name: (f, m) for c, f, m in zip(clips, features, masks, strict=True)}
+
+
+def train_head(entry: Entry, head: VideoModel, data: Clips, source: Path, parts, seed: int):
+    """Trains on features; returns the model, the test scores and seconds of processor."""
+    known = features_of(data.cache, source)
+    frames = entry.config.frames
+    changes = entry.config.extractor.change and entry.build is build_sora
+
+    def arrays(clips):
+        x, mask = (np.stack(column) for column in zip(*(known[c.name] for c in clips), strict=True))
+        x = x if changes else x[..., :POOLED]
+        if frames == 1:  # the middle one
+            middle = (mask.sum(1) - 1) // 2
+            x, mask = x[np.arange(len(x)), middle][:, None], mask[:, :1]
+        truth = np.array([data.labels.index(clip.label) for clip in clips])
+        return {FRAMES: x, MASK: mask}, keras.utils.to_categorical(truth, len(data.labels))
+
+    settings = replace(entry.training, seed=seed)
+    model = type(head).from_config(head.get_config())  # its weights are drawn anew
+    x, y = arrays(parts["train"])
+    compile_model(model, settings, settings.epochs * -(-len(y) // settings.batch_size))
+    begun = time.process_time()
+    history = model.fit(
+        x, y, batch_size=settings.batch_size, epochs=settings.epochs, verbose=0
+    ).history
+    spent = time.process_time() - begun
+    return model.predict(arrays(parts["test"])[0], verbose=0), spent, history
+
+
+def train_whole(entry: Entry, data: Clips, parts, seed: int):
+    """Trains on augmented pictures; returns the test scores and seconds of processor."""
+    settings = replace(entry.training, seed=seed)
+    shape = {"frames": entry.config.frames, "size": entry.config.size, "cache": data.cache}
+    shape["batch_size"] = settings.batch_size
+    training = clip_dataset(
+        parts["train"], data.labels, training=True, augment=Augment(), seed=seed, **shape
+    )
+    test = clip_dataset(parts["test"], data.labels, **shape)
+    model = entry.build(entry.config, len(data.labels))
+    compile_model(model, settings, settings.epochs * int(training.cardinality()))
+    begun = time.process_time()
+    history = model.fit(training, epochs=settings.epochs, verbose=0).history
+    spent = time.process_time() - begun
+    return model.predict(test, verbose=0), spent, history
+
+
+def cost(entry: Entry, whole: VideoModel) -> dict[str, float]:
+    """Parameters, and multiply-accumulates of a clip in millions."""
+    return {
+        "parameters": whole.count_params(),
+        "million_macs": round(sum(row.macs for row in layer_costs(whole)) / 1e6, 1),
+    }
+
+
+def run(name: str, data: Clips, source: Path, out: Path, seeds: list[int]) -> list[dict]:
+    """All trainings of one model, those that are there already left as they are."""
+    entry = ENTRIES[name]
+    head, facts, made = None, {}, []
+    for seed in seeds:
+        dealt = data.deal(seed)
+        for number in range(PARTS):
+            folder = out / f"seed{seed}" / f"fold{number}"
+            path = folder / f"{name.replace(' ', '_')}.json"
+            if not path.exists():
+                if not facts:
+                    whole = entry.build(entry.config, len(data.labels))
+                    facts = cost(entry, whole)
+                    head = head_of(whole) if entry.frozen else None
+                    keras.backend.clear_session()
+                parts = {
+                    "test": dealt[number],
+                    "train": [c for n, part in enumerate(dealt) if n != number for c in part],
+                }
+                folder.mkdir(parents=True, exist_ok=True)
+                marked = [replace(c, split=part) for part, own in parts.items() for c in own]
+                write_index(marked, folder / "split.csv")
+                keras.utils.set_random_seed(100 * seed + number)
+                if entry.frozen:
+                    scores, spent, history = train_head(entry, head, data, source, parts, seed)
+                else:
+                    scores, spent, history = train_whole(entry, data, parts, seed)
+                truth = np.array([data.labels.index(clip.label) for clip in parts["test"]])
+                hits = scores.argmax(-1) == truth
+                write_json(
+                    path,
+                    {
+                        "model": name,
+                        "seed": seed,
+                        "fold": number,
+                        **facts,
+                        "epochs": entry.training.epochs,
+                        "train_clips": len(parts["train"]),
+                        "test_clips": len(truth),
+                        "accuracy": float(hits.mean()),
+                        "train_accuracy": float(history["accuracy"][-1]),
+                        "cpu_seconds": round(spent, 2),
+                        "loss": [round(float(v), 4) for v in history["loss"]],
+                        "right": {
+                            c.name: bool(hit)
+                            for c, hit in zip(
+                                parts["test"], scores.argmax(-1) == truth, strict=True
+                            )
+                        },
+                    },
+                )
+            made.append(json.loads(path.read_text()))
+    return made
+
+
+def table(rows: dict[str, list[dict]]) -> str:
+    """The figures as Markdown: mean and standard deviation over folds and seeds."""
+    lines = [
+        "| model | accuracy | ± over folds | ± over seeds | clips lost and gained against ours "
+        "| parameters | M MACs a clip | s of processor to train |",
+        "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    ours = _right(rows.get(OURS, []))
+    for name, made in rows.items():
+        accuracy = [m["accuracy"] for m in made]
+        by_seed = [
+            statistics.mean(m["accuracy"] for m in made if m["seed"] == seed)
+            for seed in sorted({m["seed"] for m in made})
+        ]
+        own = _right(made)
+        both = own.keys() & ours.keys()
+        lost = sum(ours[key] and not own[key] for key in both)
+        gained = sum(own[key] and not ours[key] for key in both)
+        over_folds = statistics.stdev(accuracy) if len(accuracy) > 1 else 0.0
+        over_seeds = statistics.stdev(by_seed) if len(by_seed) > 1 else 0.0
+        lines.append(
+            f"| {name} | {statistics.mean(accuracy):.1%} | {over_folds:.1%} | {over_seeds:.1%} | "
+            f"{'' if name == OURS else f'{lost} / {gained} of {len(both)}'} | "
+            f"{made[0]['parameters']:,} | {made[0]['million_macs']:,.0f} | "
+            f"{statistics.median(m['cpu_seconds'] for m in made):.1f} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def _right(made):
+    return {(m["seed"], name): hit for m in made for name, hit in m["right"].items()}
+
+
+def main() -> None:
+    """Trains, tests and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("what", choices=DEALS)
+    parser.add_argument("clips", type=Path, help="folder of class folders")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[3, 4, 5])
+    parser.add_argument("--models", nargs="+", default=list(ENTRIES), choices=list(ENTRIES))
+    options = parser.parse_args()
+    print_machine("sora_tf", "tensorflow", "tf_keras", "tensorflow-gnn", "numpy")
+    clips = read_index(options.clips)
+    cache = options.out / "cache"
+    deal = functools.partial(DEALS[options.what], clips)
+    data = Clips(clips, labels_of(clips), deal, cache)
+    rows: dict[str, list[dict]] = {}
+    for name in options.models:
+        rows[name] = run(name, data, options.clips, options.out, options.seeds)
+        print(table({key: rows[key] for key in {OURS, name} & rows.keys()}).splitlines()[-1])
+    (options.out / "table.md").write_text(table(rows))
+    print(table(rows))
+
+
+if __name__ == "__main__":
+    main()
