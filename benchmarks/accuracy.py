@@ -29,7 +29,7 @@ from sora_tf.models import layer_costs
 from sora_tf.models.baselines import BASELINES
 from sora_tf.models.extractor import without_memory
 from sora_tf.models.sora import build_sora, head_of, pooled_features
-from sora_tf.models.video_model import FRAMES, MASK, VideoModel
+from sora_tf.models.video_model import FRAMES, MASK, VideoModel, clips_at_once
 from sora_tf.train.fit import compile_model
 from sora_tf.train.frozen import FeatureViews
 from sora_tf.train.settings import TrainConfig, usual_training
@@ -152,6 +152,7 @@ def features_of(cache: Path, source: Path) -> dict[str, np.ndarray]:
     whole = build_sora(config, weights="imagenet")
     extractor = pooled_features(whole)
     shape = {"frames": config.frames, "size": config.size, "cache": cache}
+    shape["batch_size"] = clips_at_once(config.frames, config.size)
     kept = FeatureViews(cache / "features", extractor, clip_dataset(clips, labels, **shape))
     batches = [(clip[FRAMES], clip[MASK]) for clip, _ in kept.dataset(16)]
     features, masks = (np.concatenate(column) for column in zip(*batches, strict=True))

@@ -15,6 +15,7 @@ from sora_tf._files import replacing, write_json
 from sora_tf.export.clips import ClipSet
 from sora_tf.export.errors import ExportError
 from sora_tf.export.measure import Arrays, measure
+from sora_tf.models.video_model import clips_at_once
 from sora_tf.train.run import versions
 
 RECEIPT, REFERENCE = "receipt.json", "reference.npz"
@@ -52,9 +53,11 @@ BOUNDS = {
 }
 
 
-def keras_answers(model: Any, clips: ClipSet, batch: int = 8) -> Arrays:
+def keras_answers(model: Any, clips: ClipSet) -> Arrays:
     """What the model itself says: {"scores", "global_vector", "frame_vectors"}, (N, ...) each."""
     parts = []
+    _, length, height, width, _ = clips.frames.shape
+    batch = clips_at_once(length, (height, width))
     for at in range(0, len(clips), batch):
         given = {
             "frames": clips.frames[at : at + batch].astype(np.float32),

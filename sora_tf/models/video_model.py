@@ -6,6 +6,12 @@ from sora_tf._keras import keras
 
 FRAMES = "frames"
 MASK = "mask"
+PIXELS = 2**21  # at once; a CNN's maps take some 2 kB for each
+
+
+def clips_at_once(frames: int, size: tuple[int, int]) -> int:
+    """Clips whose maps fit a few GB of memory together, for running without training; 1 or more."""
+    return max(1, PIXELS // (frames * size[0] * size[1]))
 
 
 @keras.utils.register_keras_serializable(package="sora_tf")

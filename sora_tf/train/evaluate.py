@@ -7,6 +7,7 @@ import numpy as np
 
 from sora_tf._files import write_json
 from sora_tf.data import Problems, clip_dataset, read_index
+from sora_tf.models.video_model import clips_at_once
 from sora_tf.train.metrics import classification_metrics
 from sora_tf.train.plots import plot_confusion
 from sora_tf.train.run import Run, RunError, write_csv
@@ -57,7 +58,7 @@ def evaluate_run(
         config.labels,
         frames=config.model.frames,
         size=config.model.size,
-        batch_size=config.training["batch_size"],
+        batch_size=clips_at_once(config.model.frames, config.model.size),
         fit=config.fit,
         cache=cache,
         problems=problems,

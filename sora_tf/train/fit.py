@@ -27,6 +27,7 @@ from sora_tf.data import (
     write_index,
 )
 from sora_tf.models.sora import build_sora, head_of, pooled_features
+from sora_tf.models.video_model import clips_at_once
 from sora_tf.train.evaluate import evaluate_run
 from sora_tf.train.frozen import FeatureViews, features_key, share_weights
 from sora_tf.train.keep import KeepEpochs
@@ -184,10 +185,12 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
         raise RunError(f"no clip of {config.source} is in the split 'train'. Correct the table.")
     checkpoint = run.checkpoint()
     history = checkpoint[1] if checkpoint else []
+    at_once = clips_at_once(config.model.frames, config.model.size)
+    batch = at_once if settings.frozen else settings.batch_size
     shape = {
         "frames": config.model.frames,
         "size": config.model.size,
-        "batch_size": settings.batch_size,
+        "batch_size": batch,
         "fit": config.fit,
         "cache": cache,
         "problems": problems,
