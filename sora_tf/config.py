@@ -8,6 +8,31 @@ from typing import Any
 from sora_tf import _checks
 
 BLOCKS = ("conv", "separable", "lite0", "lite1", "lite2")
+# The CNNs of keras.applications. ConvNeXt is not among them: as part of a model that is saved, it
+# does not load again in tf_keras 2.17.
+APPLICATIONS = (
+    *(f"DenseNet{layers}" for layers in (121, 169, 201)),
+    *(f"EfficientNetB{scale}" for scale in range(8)),
+    *(f"EfficientNetV2{scale}" for scale in ("B0", "B1", "B2", "B3", "S", "M", "L")),
+    "InceptionResNetV2",
+    "InceptionV3",
+    "MobileNet",
+    "MobileNetV2",
+    "MobileNetV3Large",
+    "MobileNetV3Small",
+    "NASNetLarge",
+    "NASNetMobile",
+    *(
+        f"RegNet{kind}{cost:03}"
+        for kind in "XY"
+        for cost in (2, 4, 6, 8, 16, 32, 40, 64, 80, 120, 160, 320)
+    ),
+    *(f"ResNet{layers}{version}" for layers in (50, 101, 152) for version in ("", "V2")),
+    *(f"ResNetRS{layers}" for layers in (50, 101, 152, 200, 270, 350, 420)),
+    "VGG16",
+    "VGG19",
+    "Xception",
+)
 POOLINGS = ("mean", "attention")
 
 
@@ -17,16 +42,18 @@ class ExtractorConfig:
 
     Args:
         block: "conv" (convolution, ReLU, max pool: the paper's case), "separable" (inverted
-            residuals with ReLU6, which quantise well), or "lite0", "lite1", "lite2"
+            residuals with ReLU6, which quantise well), "lite0", "lite1", "lite2"
             (EfficientNet-Lite, which has ImageNet weights; channels, depths and expansion are
-            its own).
+            its own), or a CNN of keras.applications by its name there, such as "MobileNetV2"
+            (as it is: no memory inside).
         channels: output channels of each stage; every stage halves height and width.
         depths: blocks in each stage; for "conv" all 1.
         expansion: width of a separable block's inside, as a multiple of its input channels.
         memory: share of a convolution's input channels that comes from the previous frame,
             from 0 (no memory) to 0.5.
         change: add to the pooled features how much each changes, at most, between a frame and
-            the one before, at any place of the last maps and of those at twice their size.
+            the one before, at any place of the last maps and, but for keras.applications, of
+            those at twice their size.
         features: length D of the vector per frame; 0 leaves the pooled features as they are.
         dropout: share of the frame vector dropped in training.
     """
@@ -43,8 +70,17 @@ class ExtractorConfig:
     def __post_init__(self) -> None:
         """Checks every value, so that a bad config fails where it is written."""
         owner = "ExtractorConfig"
-        _checks.one_of(owner, "block", self.block, BLOCKS)
+        if self.block not in BLOCKS and self.block not in APPLICATIONS:
+            raise ValueError(
+                f"{owner}: block must be one of {', '.join(BLOCKS)}, or a CNN of "
+                f"keras.applications other than ConvNeXt, got {self.block!r}. Choose one."
+            )
         _checks.between(owner, "memory", self.memory, 0.0, 0.5, "0.25 is a good start.")
+        if self.memory and self.block in APPLICATIONS:
+            raise ValueError(
+                f"{owner}: memory must be 0 in {self.block}, got {self.memory!r}. Use change=True "
+                "to see motion, or another block."
+            )
         _checks.between(owner, "dropout", self.dropout, 0.0, 0.9, "0 turns it off.")
         _checks.at_least(owner, "features", self.features, 0, "channels", "64 is the paper's.")
         _checks.at_least(owner, "expansion", self.expansion, 1, "", "4 is usual.")

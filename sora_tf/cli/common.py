@@ -1,5 +1,6 @@
 """What all verbs share: exit codes, how answers and complaints are printed."""
 
+import argparse
 import json
 import sys
 from collections.abc import Callable
@@ -54,3 +55,21 @@ def code(failed: int, total: int) -> int:
     if not failed:
         return OK
     return FAILED if failed == total else SOME_FAILED
+
+
+def report(metrics: dict[str, Any], path: Any, args: argparse.Namespace) -> int:
+    """Prints what a run scored; returns the exit code."""
+    if args.json:
+        print_json(metrics)
+    else:
+        print(
+            f"{metrics['part']}: {metrics['accuracy']:.1%} of {metrics['clips']} clips right, "
+            f"macro F1 {metrics['macro_f1']:.3f}; {len(metrics['skipped'])} skipped"
+        )
+        for label, row in metrics["per_class"].items():
+            print(
+                f"  {label}: precision {row['precision']:.3f}, recall {row['recall']:.3f}, "
+                f"F1 {row['f1']:.3f} ({row['clips']} clips)"
+            )
+        print(f"run: {path} (metrics.json, predictions.csv, curves.png, confusion.png)")
+    return SOME_FAILED if metrics["skipped"] else OK

@@ -1,9 +1,10 @@
 """Verbs that train and judge."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from sora_tf.cli.common import OK, SOME_FAILED, print_json, verbosity
+from sora_tf.cli.common import OK, print_json, report, verbosity
+from sora_tf.cli.settings import add_settings, model_of, training_of
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
@@ -14,27 +15,7 @@ def add(verb: "AddVerb") -> None:
     sub = verb("train", train)
     sub.add_argument("source", metavar="DIR", help="folder of class folders, .csv or .parquet")
     sub.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
-    sub.add_argument("--model", default="small", help="preset: micro, small (default), lite")
-    sub.add_argument("--config", metavar="FILE", help="a model config as JSON, instead of a preset")
-    sub.add_argument("--frames", type=int, help="frames a clip")
-    sub.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="pixels of a frame")
-    sub.add_argument("--fit", default="stretch", choices=("stretch", "cover", "contain"))
-    sub.add_argument("--epochs", type=int, help="default 30; 20 on a frozen CNN")
-    sub.add_argument("--batch-size", type=int, help="default 8; 16 on a frozen CNN")
-    sub.add_argument("--learning-rate", type=float, help="default 0.001")
-    sub.add_argument("--label-smoothing", type=float)
-    sub.add_argument("--weights", choices=("imagenet", "random"), help="default: the model's usual")
-    sub.add_argument(
-        "--frozen",
-        action=argparse.BooleanOptionalAction,
-        help="train on features of the CNN as it is (default: for lite)",
-    )
-    sub.add_argument("--views", type=int, help="with --frozen: augmented variations of each clip")
-    sub.add_argument("--augment", default="default", choices=("none", "default", "strong"))
-    sub.add_argument("--mixed-precision", action="store_true", help="float16, for GPUs")
-    sub.add_argument("--xla", action="store_true", help="compile with XLA")
-    sub.add_argument("--cache", metavar="DIR", help="decoded clips, to share between runs")
-    sub.add_argument("--seed", type=int, default=0)
+    add_settings(sub)
 
     sub = verb("evaluate", evaluate)
     sub.add_argument("run", metavar="RUN")
@@ -62,50 +43,21 @@ def add(verb: "AddVerb") -> None:
 
 def train(args: argparse.Namespace) -> int:
     """Trains a classifier on a folder or table of clips."""
-    from dataclasses import replace
-
-    from sora_tf.config import SoraConfig, resolve
     from sora_tf.data import AUGMENTS
     from sora_tf.train.fit import train_classifier
-    from sora_tf.train.settings import usual_training
 
-    if args.config:
-        try:
-            with open(args.config, encoding="utf-8") as file:
-                config = SoraConfig.from_json(file.read())
-        except ValueError as error:
-            raise ValueError(f"{args.config}: {error}") from None
-    else:
-        config = resolve(args.model)
-    if args.frames is not None:
-        config = replace(config, frames=args.frames)
-    if args.size:
-        config = replace(config, size=tuple(args.size))
-    given = {
-        name: getattr(args, name)
-        for name in ("epochs", "batch_size", "learning_rate", "label_smoothing", "frozen", "views")
-        if getattr(args, name) is not None
-    }
-    if args.weights:
-        given["weights"] = None if args.weights == "random" else args.weights
-    training = replace(
-        usual_training(config),
-        mixed_precision=args.mixed_precision,
-        xla=args.xla,
-        seed=args.seed,
-        **given,
-    )
+    model = model_of(args)
     run = train_classifier(
         args.source,
         args.out,
-        model=config,
-        training=training,
+        model=model,
+        training=training_of(args, model),
         augment=AUGMENTS[args.augment],
         fit=args.fit,
         cache=args.cache,
         verbose=verbosity(args),
     )
-    return _report(run.read_metrics(), run.path, args)
+    return report(run.read_metrics(), run.path, args)
 
 
 def evaluate(args: argparse.Namespace) -> int:
@@ -115,7 +67,7 @@ def evaluate(args: argparse.Namespace) -> int:
 
     run = Run(args.run)
     metrics = evaluate_run(run, args.clips, part=args.split, cache=args.cache)
-    return _report(metrics, run.path, args)
+    return report(metrics, run.path, args)
 
 
 def compress(args: argparse.Namespace) -> int:
@@ -133,7 +85,7 @@ def compress(args: argparse.Namespace) -> int:
         cache=args.cache,
         verbose=verbosity(args),
     )
-    return _report(run.read_metrics(), run.path, args)
+    return report(run.read_metrics(), run.path, args)
 
 
 def demo(args: argparse.Namespace) -> int:
@@ -167,20 +119,3 @@ def case_study(args: argparse.Namespace) -> int:
     else:
         print("\n".join(f"{name}: {value}" for name, value in result.items()))
     return OK
-
-
-def _report(metrics: dict[str, Any], path: Any, args: argparse.Namespace) -> int:
-    if args.json:
-        print_json(metrics)
-    else:
-        print(
-            f"{metrics['part']}: {metrics['accuracy']:.1%} of {metrics['clips']} clips right, "
-            f"macro F1 {metrics['macro_f1']:.3f}; {len(metrics['skipped'])} skipped"
-        )
-        for label, row in metrics["per_class"].items():
-            print(
-                f"  {label}: precision {row['precision']:.3f}, recall {row['recall']:.3f}, "
-                f"F1 {row['f1']:.3f} ({row['clips']} clips)"
-            )
-        print(f"run: {path} (metrics.json, predictions.csv, curves.png, confusion.png)")
-    return SOME_FAILED if metrics["skipped"] else OK

@@ -127,13 +127,25 @@ def load_imagenet(
     """
     tensors = read_tensors(imagenet_path(block) if path is None else path)
     try:
-        for layer, values in _imagenet_weights(tensors, block):
-            model.get_layer(layer).set_weights(values)
+        loaded = [
+            (model.get_layer(name), values) for name, values in _imagenet_weights(tensors, block)
+        ]
+        for layer, values in loaded:
+            _check_shapes(layer, values)
     except (KeyError, ValueError) as error:
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise ValueError(
             f"load_imagenet: {path or block} must be the weights of EfficientNet-{block} for this "
-            f"model, but: {error}. Give the file of the same network."
+            f"model, but: {reason}. Give the file of the same network."
         ) from None
+    for layer, values in loaded:
+        layer.set_weights(values)
+
+
+def _check_shapes(layer, values):
+    wanted, given = ([tuple(value.shape) for value in which] for which in (layer.weights, values))
+    if wanted != given:
+        raise ValueError(f"{layer.name} takes {wanted}, and it has {given}")
 
 
 def imagenet_classifier(

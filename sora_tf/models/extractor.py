@@ -8,10 +8,11 @@ from dataclasses import replace
 import tensorflow as tf
 
 from sora_tf._keras import keras
-from sora_tf.config import ExtractorConfig, micro
+from sora_tf.config import APPLICATIONS, ExtractorConfig, micro
 from sora_tf.layers.change import FrameChange
 from sora_tf.layers.frames import FoldFrames, UnfoldFrames
 from sora_tf.layers.memory import FrameMemory
+from sora_tf.models.applications import application_maps
 from sora_tf.models.backbones import LITE, lite_maps
 from sora_tf.models.convolutions import conv, inverted_residual
 from sora_tf.models.video_model import FRAMES, MASK, VideoModel
@@ -103,7 +104,12 @@ def _separable_maps(x, mask, config):
     return [*stages[-3:-2], conv(x, 4 * config.channels[-1], 1, name="head")]
 
 
-BLOCKS = {"conv": _conv_maps, "separable": _separable_maps, **dict.fromkeys(LITE, lite_maps)}
+BLOCKS = {
+    "conv": _conv_maps,
+    "separable": _separable_maps,
+    **dict.fromkeys(LITE, lite_maps),
+    **dict.fromkeys(APPLICATIONS, application_maps),
+}
 
 
 def build_spatial_feature_extractor(

@@ -3,9 +3,10 @@
 from sora_tf import _checks
 from sora_tf import config as configs
 from sora_tf._keras import keras
-from sora_tf.config import SoraConfig
+from sora_tf.config import APPLICATIONS, SoraConfig
 from sora_tf.layers.frames import FoldFrames, UnfoldFrames
 from sora_tf.layers.pooling import MaskedMeanPool, SpaceTimeAttentionPool
+from sora_tf.models.applications import load_application
 from sora_tf.models.backbones import LITE, load_imagenet
 from sora_tf.models.convolutions import NORM_MOMENTUM
 from sora_tf.models.extractor import POOLED, clip_inputs, extract
@@ -19,6 +20,10 @@ FRAME_VECTORS = "frame_vectors"
 GLOBAL_VECTOR = "global_vector"
 SCORES = "scores"
 WEIGHTS = ("imagenet",)
+LOADERS = {
+    **dict.fromkeys(LITE, load_imagenet),
+    **dict.fromkeys(APPLICATIONS, load_application),
+}
 
 
 def build_sora(
@@ -31,8 +36,9 @@ def build_sora(
     Args:
         config: a config, or the name of a preset: "micro", "small" or "lite".
         num_classes: classes to tell apart; None leaves the classifier out.
-        weights: "imagenet" gives the CNN of "lite0", "lite1" and "lite2" its ImageNet weights
-            (extra "pretrained"); None leaves all weights random.
+        weights: "imagenet" gives the CNN its ImageNet weights: "lite0", "lite1" and "lite2" from
+            the extra "pretrained", those of keras.applications as Keras downloads them. None
+            leaves all weights random.
 
     Returns:
         A model from clips (B, T, H, W, 3), values 0 to 255, to scores (B, num_classes) that sum
@@ -49,8 +55,13 @@ def build_sora(
     model = VideoModel(clip, _answer(maps, vectors, clip[MASK], config, num_classes), name="sora")
     if weights is not None:
         _checks.one_of("build_sora", "weights", weights, WEIGHTS)
-        _checks.one_of("build_sora", f"block for {weights} weights", config.extractor.block, LITE)
-        load_imagenet(model, config.extractor.block)
+        block = config.extractor.block
+        if block not in LOADERS:
+            raise ValueError(
+                f"build_sora: block for {weights} weights must be lite0, lite1, lite2 or a CNN of "
+                f"keras.applications, got {block!r}. Choose one."
+            )
+        LOADERS[block](model, block)
     return model
 
 

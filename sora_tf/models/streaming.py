@@ -164,8 +164,9 @@ def _behind(model, pool, pooled):
 
 def _check_per_frame(layer, args):
     own = layer.__class__.__module__.startswith("sora_tf.")
-    # Flatten is fine on the folded images (B·T, H, W, C), and mixes frames on anything else.
-    flat = isinstance(layer, layers.Flatten) and args[0].shape.rank == 4
+    # Flatten, and a CNN that is a model of its own, are fine on the folded images (B·T, H, W, C),
+    # and mix frames on anything else.
+    flat = isinstance(layer, (layers.Flatten, keras.Model)) and args[0].shape.rank == 4
     if not (own or flat or isinstance(layer, PER_FRAME)):
         raise ValueError(
             f"streaming: the layer {layer.name!r} ({layer.__class__.__name__}) may mix frames and "

@@ -31,6 +31,7 @@ from sora_tf.models.video_model import clips_at_once
 from sora_tf.train.evaluate import evaluate_run
 from sora_tf.train.frozen import FeatureViews, features_key, share_weights
 from sora_tf.train.keep import KeepEpochs
+from sora_tf.train.kernel_decay import KernelDecayAdamW
 from sora_tf.train.plots import plot_curves
 from sora_tf.train.run import Run, RunConfig, RunError, load_model, versions
 from sora_tf.train.settings import TrainConfig, usual_training
@@ -129,7 +130,9 @@ def _begin(run, source, clips, model, training, augment, fit):
             f"train: there must be at least 2 classes to tell apart, got {', '.join(labels)} in "
             f"{source}. Put each class in a folder of its own."
         )
-    build_sora(model, len(labels))  # a model that cannot be is found before any clip is read
+    built = build_sora(model, len(labels))  # what cannot be is found before any clip is read
+    if training.frozen:
+        head_of(built)
     config = RunConfig(
         model=model,
         labels=labels,
@@ -220,7 +223,7 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
         if settings.frozen:
             whole = build_sora(config.model, len(config.labels), settings.weights)
             training, validation = _features(
-                whole, config, cache, (readable, parts["val"]), (training, validation)
+                whole, config, cache, (readable, parts["val"]), (training, validation), len(history)
             )
         if checkpoint:
             model = load_model(checkpoint[0])
@@ -244,7 +247,7 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
     return history
 
 
-def _features(whole, config, cache, parts, datasets):
+def _features(whole, config, cache, parts, datasets, behind):
     """The training and validation datasets of what a model's frozen extractor makes of clips."""
     settings = TrainConfig(**config.training)
     extractor = pooled_features(whole)
@@ -257,7 +260,9 @@ def _features(whole, config, cache, parts, datasets):
         folder = Path(cache) / "features" / features_key(extractor, clips, config, views > 0)
         with counting("features") as update:
             kept = FeatureViews(folder, extractor, dataset, max(1, views), update)
-        made.append(kept.dataset(settings.batch_size, training=training, seed=settings.seed))
+        made.append(
+            kept.dataset(settings.batch_size, training=training, seed=settings.seed, behind=behind)
+        )
     return made
 
 
@@ -276,8 +281,7 @@ def compile_model(model: keras.Model, settings: TrainConfig, steps: int) -> None
         warmup_target=settings.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    optimizer = keras.optimizers.AdamW(schedule, weight_decay=settings.weight_decay, clipnorm=1.0)
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer = KernelDecayAdamW(schedule, weight_decay=settings.weight_decay, clipnorm=1.0)
     model.compile(
         optimizer,
         keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),

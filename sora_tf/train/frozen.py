@@ -1,8 +1,10 @@
 """Training on top of a frozen extractor: its features are made once, the rest learns in seconds."""
 
 import hashlib
+import itertools
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,8 @@ class FeatureViews:
         clips: batches of ({"frames", "mask"}, labels), from `clip_dataset` with a cache.
         views: epochs taken of it.
         progress: called with (batches done, batches in all).
+    Raises:
+        ValueError: there is not one batch.
     """
 
     def __init__(
@@ -54,18 +58,26 @@ class FeatureViews:
                 rows.append((features, clip[MASK].numpy(), label.numpy()))
                 if progress:
                     progress(view * batches + number, views * batches)
+            if not rows:
+                raise ValueError(
+                    "FeatureViews: clips must hold one batch or more, got none. Check that the "
+                    "clips can be read."
+                )
             _write(path, *(np.concatenate(column) for column in zip(*rows, strict=True)))
 
-    def dataset(self, batch_size: int, *, training: bool = False, seed: int = 0) -> tf.data.Dataset:
+    def dataset(
+        self, batch_size: int, *, training: bool = False, seed: int = 0, behind: int = 0
+    ) -> tf.data.Dataset:
         """Batches of ({"frames": (B, T, F) float32, "mask": (B, T)}, labels), view after view.
 
         Args:
             batch_size: clips in a batch.
             training: give the views in turn, an epoch each, and shuffle; otherwise the first alone.
             seed: of the order.
+            behind: epochs of training already done, with which views and orders go on.
         """
         views = [_read(path) for path in (self.paths if training else self.paths[:1])]
-        epoch = iter(range(2**31))
+        epoch = itertools.count(behind)
 
         def rows():
             number = next(epoch) if training else 0
@@ -97,16 +109,22 @@ class FeatureViews:
 def features_key(
     extractor: keras.Model, clips: Sequence[Clip], config: RunConfig, varied: bool
 ) -> str:
-    """Names features by all that decides them: weights, clips, and how they are read and varied."""
-    model = config.model
+    """Names features by all that decides them: CNN, clips, and how they are read and varied.
+
+    What stands behind the pooled features decides nothing, so that many heads share them.
+    """
+    model, training = config.model, config.training
     digest = hashlib.sha256()
+    # Memory and changes have no weights of their own.
+    digest.update(f"{replace(model.extractor, features=0, dropout=0.0)} {config.labels}".encode())
+    digest.update(f"{training.get('mixed_precision', False)}".encode())
     for weight in extractor.get_weights():
         digest.update(weight.tobytes())
     for clip in clips:
         key = clip_key(clip.path, model.frames, model.size, clip.start, clip.end, config.fit)
         digest.update(f"{key} {clip.label}".encode())
     if varied:
-        digest.update(f"{config.augment} {config.training['seed']}".encode())
+        digest.update(f"{config.augment} {training['seed']}".encode())
     return digest.hexdigest()[:40]
 
 

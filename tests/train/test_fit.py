@@ -11,12 +11,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from sora_tf._keras import keras
 from sora_tf.config import SoraConfig, micro
 from sora_tf.data import Augment, Clip, read_index, write_index
 from sora_tf.train import Run, RunError, TrainConfig, evaluate_run, train_classifier
-from sora_tf.train.fit import class_weights
+from sora_tf.train.fit import class_weights, compile_model
 
 FILES = {
     "config.json", "labels.txt", "split.csv", "model.keras", "history.csv", "metrics.json",
@@ -270,3 +271,18 @@ def test_mixed_precision_and_mixup_train(digits, settings, tmp_path):
 def test_config_of_a_run_is_a_model(run):
     assert isinstance(run.read_config().model, SoraConfig)
     assert run.read_config().model.frames == micro().frames
+
+
+def test_weight_decay_spares_biases_after_a_file_as_before_it(tmp_path):
+    model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(2, bias_initializer="ones")])
+    settings = TrainConfig(learning_rate=0.1, warmup=0.0, weight_decay=0.5)
+    compile_model(model, settings, steps=1_000_000)
+    for _ in range(2):
+        kernel, bias = model.get_weights()
+        nothing = [tf.zeros_like(variable) for variable in model.trainable_variables]
+        model.optimizer.apply_gradients(zip(nothing, model.trainable_variables, strict=True))
+        # Without a gradient w ← w - rate·decay·w, and only for the kernel.
+        np.testing.assert_allclose(model.get_weights()[0], 0.95 * kernel, rtol=1e-4)
+        np.testing.assert_array_equal(model.get_weights()[1], bias)
+        model.save(tmp_path / "model.keras")
+        model = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)

@@ -1,0 +1,136 @@
+"""Verbs that learn from a teacher or from clips without labels."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from sora_tf.cli.common import OK, SOME_FAILED, print_json, verbosity
+from sora_tf.cli.settings import model_of
+
+if TYPE_CHECKING:
+    from sora_tf.cli.common import AddVerb
+
+
+def add(verb: "AddVerb") -> None:
+    """Adds the verbs."""
+    sub = verb("distill", distill)
+    sub.add_argument(
+        "source", metavar="DIR", nargs="?", help="labelled clips: folder of class folders or table"
+    )
+    sub.add_argument(
+        "--teacher", required=True, metavar="RUN", help="run folder, or a table of `sora-tf embed`"
+    )
+    sub.add_argument("--unlabelled", metavar="DIR", help="more clips: any folder, or a table")
+    _add_training(sub)
+    for name, what in (
+        ("labels", "cross-entropy with the labels"),
+        ("scores", "the teacher's softened scores"),
+        ("vector", "its global vector, after a linear map"),
+        ("relations", "how alike it finds every two frames"),
+    ):
+        sub.add_argument(
+            f"--{name}", type=float, metavar="WEIGHT", help=f"weight of {what} (default 1)"
+        )
+    sub.add_argument("--temperature", type=float, help="of the scores (default 4)")
+    sub.add_argument("--views", type=int, help="variations to ask the teacher about (default 0)")
+    sub.add_argument("--distance", choices=("cosine", "squared"), help="of the vectors")
+
+    sub = verb("pretrain", pretrain)
+    sub.add_argument("source", metavar="DIR", help="clips without labels: any folder, or a table")
+    _add_training(sub)
+
+
+def _add_training(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
+    sub.add_argument("--model", default="small", help="preset: micro, small (default), lite")
+    sub.add_argument("--config", metavar="FILE", help="a model config as JSON, instead of a preset")
+    sub.add_argument("--frames", type=int, help="frames a clip")
+    sub.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="pixels of a frame")
+    sub.add_argument("--fit", default="stretch", choices=("stretch", "cover", "contain"))
+    sub.add_argument("--epochs", type=int)
+    sub.add_argument("--batch-size", type=int)
+    sub.add_argument("--learning-rate", type=float)
+    sub.add_argument("--augment", choices=("none", "default", "strong"))
+    sub.add_argument("--mixed-precision", action="store_true", help="float16, for GPUs")
+    sub.add_argument("--cache", metavar="DIR", help="decoded clips, to share between runs")
+    sub.add_argument("--seed", type=int, default=0)
+
+
+def distill(args: argparse.Namespace) -> int:
+    """Trains a model on what a run or a table of vectors says of clips."""
+    from dataclasses import replace
+
+    from sora_tf.data import AUGMENTS
+    from sora_tf.train.distill import distill as learn
+    from sora_tf.train.lessons import Lesson
+    from sora_tf.train.settings import usual_training
+
+    config = model_of(args)
+    names = ("labels", "scores", "vector", "relations", "temperature", "distance", "views")
+    lesson = Lesson(**_given(args, *names))
+    training = replace(usual_training(config), **_training(args))
+    run = learn(
+        args.source,
+        args.out,
+        args.teacher,
+        unlabelled=args.unlabelled,
+        model=config,
+        lesson=lesson,
+        training=training,
+        augment=args.augment and AUGMENTS[args.augment],
+        fit=args.fit,
+        cache=args.cache,
+        verbose=verbosity(args),
+    )
+    metrics = run.read_metrics()
+    if args.json:
+        print_json(metrics)
+    else:
+        taught = metrics["distilled"]["taught"]
+        judged = "clips right" if args.source else "clips as the teacher has them"
+        print(
+            f"{metrics['part']}: {metrics['accuracy']:.1%} of {metrics['clips']} {judged}, "
+            f"macro F1 {metrics['macro_f1']:.3f}; {len(metrics['skipped'])} skipped\n"
+            f"taught: {', '.join(f'{name} × {weight:g}' for name, weight in taught.items())}\n"
+            f"run: {run.path}"
+        )
+    return SOME_FAILED if metrics["skipped"] else OK
+
+
+def pretrain(args: argparse.Namespace) -> int:
+    """Trains a model without a classifier on clips without labels."""
+    from dataclasses import replace
+
+    from sora_tf.data import AUGMENTS
+    from sora_tf.train.pretrain import pretrain as learn
+    from sora_tf.train.settings import usual_training
+
+    config = model_of(args)
+    run = learn(
+        args.source,
+        args.out,
+        model=config,
+        training=replace(usual_training(config), **_training(args)),
+        augment=args.augment and AUGMENTS[args.augment],
+        fit=args.fit,
+        cache=args.cache,
+        verbose=verbosity(args),
+    )
+    metrics = run.read_metrics()
+    if args.json:
+        print_json(metrics)
+    else:
+        print(
+            f"{metrics['part']}: of {metrics['clips']} clips {metrics['order']:.1%} told in or out "
+            f"of order, {metrics['speed']:.1%} told fast or slow (chance {metrics['chance']:.0%}); "
+            f"{len(metrics['skipped'])} skipped\nmodel: {run.model_path}"
+        )
+    return SOME_FAILED if metrics["skipped"] else OK
+
+
+def _training(args: argparse.Namespace) -> dict[str, Any]:
+    given = _given(args, "epochs", "batch_size", "learning_rate")
+    return {**given, "mixed_precision": args.mixed_precision, "seed": args.seed}
+
+
+def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}

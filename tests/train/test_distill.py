@@ -1,0 +1,503 @@
+import csv
+import json
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import numpy as np
+import pyarrow
+import pyarrow.parquet as parquet
+import pytest
+import tensorflow as tf
+
+from sora_tf._keras import keras
+from sora_tf.cli import main
+from sora_tf.data import AUGMENTS, Augment, clip_dataset, read_index, write_digits, write_index
+from sora_tf.models import build_sora
+from sora_tf.models.sora import SCORES
+from sora_tf.models.video_model import MASK
+from sora_tf.tasks.embed import embed_to_table
+from sora_tf.tasks.windows import Reading
+from sora_tf.train import Run, RunError, evaluate_run, train_classifier
+from sora_tf.train.distill import distill
+from sora_tf.train.lessons import (
+    LOGITS,
+    VECTOR,
+    FrameRelations,
+    Lesson,
+    SoftenedScores,
+    cosine_distance,
+    learner,
+    possible,
+    relation_distance,
+    squared_distance,
+)
+from sora_tf.train.run import load_model
+from sora_tf.train.taught import in_turn, label_rows, with_answers
+from sora_tf.train.teacher import (
+    RELATIONS,
+    Answers,
+    View,
+    ask_run,
+    ask_table,
+    outspoken,
+    spread_over,
+)
+from sora_tf.train.unlabelled import NO_LABEL, apart_from, read_unlabelled
+
+CHANCE = 0.25
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def teacher(digits, settings, cache, tmp_path_factory):
+    """A run that knows something."""
+    training = replace(settings["training"], epochs=25)
+    out = tmp_path_factory.mktemp("teacher") / "run"
+    return train_classifier(
+        digits / "index.csv", out, **{**settings, "training": training, "cache": cache}
+    )
+
+
+@pytest.fixture(scope="module")
+def table(teacher, digits, tmp_path_factory):
+    """Its vectors of all its clips."""
+    config = teacher.read_config().model
+    out = tmp_path_factory.mktemp("table") / "vectors.parquet"
+    paths = [clip.path for clip in read_index(digits / "index.csv")]
+    list(embed_to_table(teacher.load_model(), paths, Reading(config.frames, config.size), out, ""))
+    return out
+
+
+@pytest.fixture(scope="module")
+def more(tmp_path_factory):
+    """More clips, in one folder whose name says nothing."""
+    folder = tmp_path_factory.mktemp("more")
+    write_digits(folder / "labelled", {"train": 160}, seed=5)
+    (folder / "clips").mkdir()
+    for number, path in enumerate(sorted((folder / "labelled").glob("*/*.mp4"))):
+        shutil.move(path, folder / "clips" / f"{number}.mp4")
+    return folder / "clips"
+
+
+def history(run):
+    with open(run.path / "history.csv") as file:
+        return list(csv.DictReader(file))
+
+
+def test_softened_scores_by_hand():
+    # τ = 2: q = softmax(ln 3, 0) = (3/4, 1/4), p = (1/2, 1/2);
+    # 4·(3/4·ln(3/2) + 1/4·ln(1/2)) = 0.52325.
+    loss = SoftenedScores(2.0)(tf.constant([[2 * math.log(3), 0.0]]), tf.constant([[5.0, 5.0]]))
+    assert float(loss) == pytest.approx(0.5232480, abs=1e-6)
+    again = SoftenedScores.from_config(SoftenedScores(2.0).get_config())
+    assert again.temperature == 2.0
+
+
+def test_scores_that_agree_cost_nothing_whatever_is_added_to_the_logits():
+    logits = tf.constant([[1.0, -2.0, 0.5]])
+    assert float(SoftenedScores(3.0)(logits, logits + 7.0)) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_distances_by_hand():
+    one, two = tf.constant([[3.0, 4.0]]), tf.constant([[4.0, 3.0]])
+    assert cosine_distance(one, two).numpy() == pytest.approx([1 - 24 / 25], abs=1e-6)
+    assert cosine_distance(one, 9 * one).numpy() == pytest.approx([0.0], abs=1e-6)
+    assert squared_distance(one, two).numpy() == pytest.approx([1.0])
+
+
+def test_relations_by_hand():
+    x = tf.constant([[[2.0, 0.0], [3.0, 3.0], [9.0, 1.0]]])
+    mask = tf.constant([[True, True, False]])
+    found = FrameRelations()([x, mask]).numpy()[0]
+    half = math.sqrt(0.5)
+    np.testing.assert_allclose(found, [[1, half, 0], [half, 1, 0], [0, 0, 0]], atol=1e-6)
+    # Two pairs of real frames, each half a unit off: (1/4 + 1/4) / 2.
+    true = np.float32([[[1, 0.5, 0], [0.5, 1, 0], [0, 0, 0]]])
+    given = np.float32([[[1, 0, 0], [0, 1, 0], [0, 0, 0]]])
+    assert relation_distance(true, given).numpy() == pytest.approx([0.25])
+
+
+def test_frames_of_the_same_time():
+    assert list(spread_over(16, 8)) == [1, 3, 5, 7, 9, 11, 13, 15]
+    assert list(spread_over(5, 5)) == [0, 1, 2, 3, 4]
+    assert list(spread_over(2, 4)) == [0, 0, 1, 1]
+
+
+def test_relations_of_other_frames_of_the_clip():
+    relations = np.arange(16, dtype=np.float32).reshape(1, 4, 4)
+    answers = Answers(np.array([True]), None, None, relations, np.array([4]))
+    # Of 4 frames, 2 evenly spread are the second and the fourth; the third is padding.
+    found = answers.relations_among(0, 2, 3)
+    np.testing.assert_array_equal(found, [[5, 7, 0], [13, 15, 0], [0, 0, 0]])
+
+
+def test_a_run_and_its_table_teach_the_same(teacher, table, cache):
+    clips = read_index(teacher.path / "split.csv")[::7]
+    asked, looked_up = ask_run(teacher, clips, cache), ask_table(table, clips)
+    np.testing.assert_allclose(asked.vectors, looked_up.vectors, atol=1e-5)
+    np.testing.assert_allclose(asked.relations, looked_up.relations, atol=1e-5)
+    assert list(looked_up.frames) == [8] * len(clips)
+    assert looked_up.scores is None
+
+
+def test_a_teacher_says_what_its_model_says(teacher, cache, settings):
+    config = teacher.read_config()
+    clips = read_index(teacher.path / "split.csv")[5:11]
+    answers = ask_run(teacher, clips, cache)
+    dataset = clip_dataset(clips, config.labels, frames=8, size=(28, 28))
+    scores = np.concatenate([teacher.load_model().predict_on_batch(b) for b, _ in dataset])
+    np.testing.assert_allclose(tf.nn.softmax(answers.scores), scores, atol=1e-5)
+    # Frame vectors say what their relations are in another way.
+    frames = outspoken(teacher.load_model()).predict_on_batch(next(iter(dataset))[0])
+    x = frames["frame_vectors"][0].astype(float)
+    cos = [[a @ b / np.linalg.norm(a) / np.linalg.norm(b) for b in x] for a in x]
+    np.testing.assert_allclose(answers.relations[0], cos, atol=1e-5)
+
+
+def test_a_teacher_is_asked_once(teacher, cache, monkeypatch):
+    clips = read_index(teacher.path / "split.csv")[:4]
+    first = ask_run(teacher, clips, cache)
+    monkeypatch.setattr("sora_tf.train.teacher.clip_dataset", None)
+    np.testing.assert_array_equal(ask_run(teacher, clips, cache).scores, first.scores)
+
+
+def test_what_cannot_be_read_is_not_taught(teacher, digits, cache, tmp_path):
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no video")
+    clips = read_index(digits / "index.csv")[:2]
+    answers = ask_run(teacher, [replace(clips[0], path=str(bad), group=""), *clips], cache)
+    assert list(answers.known) == [False, True, True]
+    assert np.isfinite(answers.of([1, 2]).vectors).all()
+    with pytest.raises(RunError, match="not one clip could be read"):
+        ask_run(teacher, [replace(clips[0], path=str(bad), group="")], cache)
+
+
+def test_vectors_are_made_comparable():
+    vectors = np.float32([[10, 5], [12, 5], [14, 5]])
+    answers = Answers(np.ones(3, bool), None, vectors, None, np.zeros(3, int)).standardised()
+    # Mean 12, standard deviation √(8/3); a value that never changes says nothing.
+    high = 2 / math.sqrt(8 / 3)
+    np.testing.assert_allclose(answers.vectors, [[-high, 0], [0, 0], [high, 0]], atol=1e-6)
+
+
+def test_batches_carry_the_answers_on_their_own_clips():
+    clips = {"frames": np.zeros((2, 2, 1, 1, 3), np.uint8), MASK: np.array([[True, True]] * 2)}
+    shares = np.float32([[0, 1, 0], [0.75, 0, 0.25]])  # the second clip is a blend
+    batches = tf.data.Dataset.from_tensors((clips, shares))
+    answers = Answers(
+        np.ones(3, bool),
+        np.float32([[4, 0], [0, 8], [0, 4]]),
+        np.float32([[1], [2], [5]]),
+        np.float32([np.full((2, 2), value) for value in (0.1, 0.2, 0.3)]),
+        np.full(3, 2),
+    )
+    labels = np.float32([[1, 0], [0, 1], [0, 0]]), np.float32([2, 1, 0])
+    terms = dict.fromkeys(("scores", "vector", "relations"), 1.0)
+    ((_, targets, weights),) = with_answers(batches, labels, answers, terms, 2)
+    np.testing.assert_allclose(targets[SCORES], [[0, 1], [0.75, 0]])
+    np.testing.assert_allclose(targets[LOGITS], [[0, 8], [3, 1]])
+    np.testing.assert_allclose(targets[VECTOR], [[2], [2]])
+    np.testing.assert_allclose(targets[RELATIONS][0], np.full((2, 2), 0.2))
+    np.testing.assert_allclose(weights[SCORES], [1, 1.5])
+    ((_, targets, _),) = with_answers(batches, labels, answers, {"vector": 1.0}, 2)
+    assert set(targets) == {SCORES, VECTOR}
+
+
+def test_a_clip_without_a_label_counts_nothing(digits):
+    clips = read_index(digits / "index.csv")[:2]
+    rows, counts = label_rows(
+        [clips[0], replace(clips[1], label=NO_LABEL)], ["left", clips[0].label][-1:], {0: 0.5}
+    )
+    np.testing.assert_array_equal(rows, [[1], [0]])
+    np.testing.assert_array_equal(counts, [0.5, 0])
+
+
+def test_a_learner_shares_the_student_and_its_gradients_reach_it(settings):
+    student = build_sora(settings["model"], 4)
+    answers = Answers(
+        np.ones(1, bool), np.ones((1, 4)), np.ones((1, 7)), np.ones((1, 8, 8)), np.full(1, 8)
+    )
+    model = learner(student, answers, dict.fromkeys(("scores", "vector", "relations"), 1.0))
+    clip = np.random.default_rng(0).uniform(0, 255, (2, 8, 28, 28, 3)).astype(np.float32)
+    given = model(clip)
+    assert {name: tuple(value.shape) for name, value in given.items()} == {
+        SCORES: (2, 4), LOGITS: (2, 4), VECTOR: (2, 7), RELATIONS: (2, 8, 8)
+    }  # fmt: skip
+    first = student.get_layer("stage0_block0_conv").kernel
+    for name in (VECTOR, RELATIONS):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.square(model(clip)[name]))
+        assert float(tf.norm(tape.gradient(loss, first))) > 0
+
+
+def test_terms_that_cannot_be_taught_are_left_out_and_named(caplog):
+    answers = Answers(np.ones(1, bool), None, np.ones((1, 2)), np.ones((1, 3, 3)), np.ones(1, int))
+    caplog.set_level("WARNING", logger="sora_tf")
+    assert possible(Lesson(), answers, Augment.none()) == {"vector": 1.0, "relations": 1.0}
+    assert caplog.messages == ["not taught: scores, for the teacher names no classes"]
+    for augment, views, reason in (
+        (Augment(), 0, "speed shows the student other moments than the teacher"),
+        (AUGMENTS["strong"], 2, "mixup shows the student two clips at once"),
+    ):
+        caplog.clear()
+        assert possible(Lesson(scores=0, views=views), answers, augment) == {"vector": 1.0}
+        assert caplog.messages == [f"not taught: relations, for {reason}"]
+    assert "relations" in possible(Lesson(scores=0, views=2), answers, Augment())
+
+
+def test_unlabelled_clips_alone_teach(teacher, digits, more, settings, cache, tmp_path):
+    """No label is seen; the clips that judge are those of digits the student never saw."""
+    training = replace(settings["training"], epochs=15)
+    arguments = {**settings, "training": training, "cache": cache}
+    run = distill(None, tmp_path / "run", teacher.path, unlabelled=more, **arguments)
+    assert run.read_config().labels == teacher.read_config().labels
+    assert run.read_metrics()["distilled"]["labelled"] is False
+    assert all(float(row["accuracy"]) == 0 for row in history(run))  # no label weighs anything
+    test = [clip for clip in read_index(digits / "index.csv") if clip.split != "train"]
+    write_index(test, tmp_path / "test.csv")
+    accuracy = evaluate_run(run, tmp_path / "test.csv")["accuracy"]
+    own = evaluate_run(teacher, tmp_path / "test.csv")["accuracy"]
+    assert own > CHANCE + 0.3
+    assert accuracy > CHANCE + 0.25
+
+
+@pytest.fixture(scope="module")
+def distilled(teacher, digits, more, settings, cache, tmp_path_factory):
+    """A student of labels, of the teacher, and of clips without labels."""
+    out = tmp_path_factory.mktemp("distilled") / "run"
+    training = replace(settings["training"], epochs=2)
+    arguments = {**settings, "training": training, "cache": cache, "unlabelled": more}
+    return distill(digits / "index.csv", out, teacher.path, **arguments)
+
+
+def test_a_student_is_an_ordinary_run(distilled, teacher, run, more, settings):
+    ordinary = {path.name for path in run.path.iterdir()}
+    found = {path.name for path in distilled.path.iterdir()}
+    assert found == ordinary | {"distill.json", "unlabelled.csv"}
+    plain = build_sora(settings["model"], 4)
+    model = distilled.load_model()
+    assert [w.shape for w in model.get_weights()] == [w.shape for w in plain.get_weights()]
+    assert model.output_names == [SCORES]
+    assert model.optimizer is None  # the learner's would not fit it
+    rows = history(distilled)
+    terms = {f"{name}_loss" for name in (SCORES, LOGITS, VECTOR, RELATIONS)}
+    usual = {"epoch", "loss", "accuracy", "val_loss", "val_accuracy", f"val_{SCORES}_loss"}
+    assert set(rows[0]) == terms | usual
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    # The loss is the sum of its terms, each with weight 1.
+    assert sum(float(rows[0][name]) for name in terms) == pytest.approx(float(rows[0]["loss"]))
+    done = distilled.read_metrics()["distilled"]
+    assert done["taught"] == {"scores": 1.0, "vector": 1.0, "relations": 1.0}
+    assert done["teacher"] == str(teacher.path)
+    assert len(read_unlabelled(distilled.path / "unlabelled.csv")) == 160
+    path, _ = distilled.checkpoint()
+    assert int(load_model(path).optimizer.iterations) == 2 * (64 + 160) // 8
+
+
+def test_the_split_is_the_teachers(distilled, teacher):
+    parts = [read_index(run.path / "split.csv") for run in (distilled, teacher)]
+    assert parts[0] == parts[1]
+
+
+def test_the_best_epoch_is_kept(distilled, tmp_path):
+    best = max(float(row["val_accuracy"]) for row in history(distilled))
+    copy = Run(shutil.copytree(distilled.path, tmp_path / "copy"))
+    assert evaluate_run(copy, part="val")["accuracy"] == pytest.approx(best)
+
+
+def test_a_finished_one_is_not_trained_again_and_another_refused(
+    distilled, teacher, run, digits, more, settings
+):
+    before = distilled.model_path.stat().st_mtime_ns
+    source = digits / "index.csv"
+    distill(source, distilled.path, teacher.path, unlabelled=more, **settings)
+    assert distilled.model_path.stat().st_mtime_ns == before
+    with pytest.raises(RunError, match="taught in another way"):
+        distill(source, distilled.path, teacher.path, **settings)
+    with pytest.raises(RunError, match="holds another run"):
+        distill(source, run.path, teacher.path, **settings)
+
+
+def test_a_table_teaches_vectors_and_relations(table, digits, settings, cache, tmp_path, caplog):
+    training = replace(settings["training"], epochs=1)
+    arguments = {**settings, "training": training, "cache": cache}
+    run = distill(digits / "index.csv", tmp_path / "run", table, **arguments)
+    assert run.read_metrics()["distilled"]["taught"] == {"vector": 1.0, "relations": 1.0}
+    assert "not taught: scores, for the teacher names no classes" in caplog.text
+    assert f"{LOGITS}_loss" not in history(run)[0]
+
+
+def test_a_killed_one_goes_on_after_its_last_epoch(teacher, digits, tmp_path):
+    out = tmp_path / "run"
+    command = [sys.executable, "-m", "sora_tf.cli", "distill", str(digits / "index.csv"),
+               "--teacher", str(teacher.path), "--out", str(out),
+               "--model", "micro", "--augment", "none", "--epochs", "4"]  # fmt: skip
+    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    deadline = time.monotonic() + 300
+    while not list((out / "checkpoint").glob("epoch-*[1-9]")):
+        assert time.monotonic() < deadline
+        assert first.poll() is None, first.stdout.read().decode()
+        time.sleep(0.01)
+    os.kill(first.pid, signal.SIGKILL)
+    first.communicate()
+    before = Run(out).checkpoint()[1]
+    second = subprocess.run(command, capture_output=True, text=True)
+    assert second.returncode == 0, second.stderr
+    assert f"Epoch {len(before)}/4" not in second.stdout
+    assert "taught: scores × 1, vector × 1, relations × 1" in second.stdout
+    rows = history(Run(out))
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert float(rows[0]["loss"]) == before[0]["loss"]
+    assert int(load_model(Run(out).checkpoint()[0]).optimizer.iterations) == 4 * 8
+
+
+def test_a_kill_before_the_metrics_say_what_was_taught(distilled, teacher, digits, more, settings):
+    copy = Run(shutil.copytree(distilled.path, distilled.path.parent / "killed"))
+    metrics = copy.read_metrics()
+    del metrics["distilled"]
+    copy.metrics_path.write_text(json.dumps(metrics))
+    distill(digits / "index.csv", copy.path, teacher.path, unlabelled=more, **settings)
+    assert copy.read_metrics()["distilled"]["taught"]["vector"] == 1.0
+    assert history(copy) == history(distilled)
+
+
+def test_teacher_and_student_see_the_same_variation(teacher, digits, cache, settings):
+    """A student that is the teacher says of each varied clip what the teacher said of it."""
+    view = View(Augment(flip=False), seed=3)
+    clips = read_index(digits / "index.csv")[:9]
+    numbers = [str(number) for number in range(9)]
+    answers, plain = (ask_run(teacher, clips, cache, view=v) for v in (view, None))
+    assert np.abs(answers.vectors - plain.vectors).max() > 1e-2
+    batches = clip_dataset(
+        [replace(clip, label=name) for clip, name in zip(clips, numbers, strict=True)], numbers,
+        frames=8, size=(28, 28), batch_size=4, training=True, augment=view.augment, seed=view.seed,
+        cache=cache,
+    )  # fmt: skip
+    model = outspoken(teacher.load_model())
+    labels = np.zeros((9, 1)), np.zeros(9)
+    terms = {"scores": 1.0, "vector": 1.0, "relations": 1.0}
+    for clip, targets, _ in with_answers(batches, labels, answers, terms, 8):
+        given = model.predict_on_batch(clip)
+        np.testing.assert_allclose(targets[VECTOR], given["global_vector"], atol=1e-4)
+        np.testing.assert_allclose(targets[LOGITS], given[SCORES], atol=1e-3)
+
+
+def test_views_come_in_turn_and_go_on_where_they_were():
+    parts = [tf.data.Dataset.from_tensors(({"x": [number]}, [number])) for number in range(3)]
+    dataset = in_turn(parts.__getitem__, 3, 2)
+    assert dataset.cardinality() == 1
+    seen = [[int(label[0]) for _, label in dataset] for _ in range(4)]
+    assert seen == [[2], [0], [1], [2]]
+
+
+def test_a_student_is_taught_by_views(teacher, digits, settings, cache, tmp_path):
+    training = replace(settings["training"], epochs=3)
+    arguments = {**settings, "training": training, "cache": cache, "lesson": Lesson(views=2),
+                 "augment": Augment(flip=False)}  # fmt: skip
+    run = distill(digits / "index.csv", tmp_path / "run", teacher.path, **arguments)
+    assert set(run.read_metrics()["distilled"]["taught"]) == {"scores", "vector", "relations"}
+    rows = history(run)
+    assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+
+
+@pytest.mark.parametrize(
+    ("lesson", "words"),
+    [
+        ({"scores": -1.0}, "scores must be from 0.0"),
+        ({"views": -1}, "views must be at least 0"),
+        ({"temperature": 0.0}, "temperature must be above 0"),
+        ({"distance": "far"}, "distance must be one of cosine, squared"),
+        ({"scores": 0, "vector": 0, "relations": 0}, "one of scores, vector, relations must be"),
+    ],
+)
+def test_bad_lessons_are_named(lesson, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        Lesson(**lesson)
+    assert "\n" not in str(caught.value)
+
+
+def complaint(capsys):
+    (line,) = [s for s in capsys.readouterr().err.splitlines() if s.startswith("sora-tf: ")]
+    return line
+
+
+def test_a_teacher_that_does_not_fit_is_one_line(
+    teacher, table, digits, more, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    clips = [clip for clip in read_index(digits / "index.csv") if "left" in clip.label]
+    write_index(clips, tmp_path / "two.csv")
+    rows = parquet.read_table(table)
+    parquet.write_table(rows.slice(3), tmp_path / "short.parquet")
+    parquet.write_table(rows.drop(["frame_vectors"]), tmp_path / "poor.parquet")
+    (tmp_path / "text.parquet").write_text("no table")
+    (tmp_path / "empty").mkdir()
+    before = sorted(os.listdir(tmp_path))
+    index, run = str(digits / "index.csv"), str(teacher.path)
+    for arguments, words in (
+        ([index, "--teacher", "nowhere"], "there is no teacher nowhere"),
+        ([index, "--teacher", "empty"], "there is no run in empty"),
+        (["two.csv", "--teacher", run], "must know the classes left, left-fast, got one of"),
+        ([index, "--teacher", "short.parquet"], "but lacks 3 of 64, "),
+        ([index, "--teacher", str(table), "--views", "2"], "views must be 0 with a table"),
+        ([index, "--teacher", "poor.parquet"], "but lacks frame_vectors"),
+        ([index, "--teacher", "text.parquet"], "must be a run folder or a Parquet table, but"),
+        (["--teacher", run], "source or unlabelled must be given"),
+        (["--teacher", str(table), "--unlabelled", str(more)], "must be a run with classes"),
+        ([index, "--teacher", run, "--unlabelled", "empty"], "found no clips in empty"),
+        ([index, "--teacher", run, "--unlabelled", "no.csv"], "no folder or table no.csv"),
+        ([index, "--teacher", run, "--scores", "-1"], "scores must be from 0.0"),
+    ):
+        assert main(["distill", *arguments, "--out", "run", "--model", "micro"]) == 1
+        assert words in complaint(capsys)
+        assert sorted(os.listdir(tmp_path)) == before
+
+
+def test_a_teacher_of_other_classes_teaches_its_vectors(
+    teacher, digits, settings, cache, tmp_path, caplog
+):
+    clips = [clip for clip in read_index(digits / "index.csv") if "left" in clip.label]
+    write_index(clips, tmp_path / "two.csv")
+    training = replace(settings["training"], epochs=1)
+    arguments = {**settings, "training": training, "cache": cache, "lesson": Lesson(scores=0)}
+    run = distill(tmp_path / "two.csv", tmp_path / "run", teacher.path, **arguments)
+    assert set(run.read_metrics()["distilled"]["taught"]) == {"vector", "relations"}
+    assert "the teacher was trained on" not in caplog.text
+    clips = [replace(clip, split={"train": "test", "test": "train"}.get(clip.split, clip.split))
+             for clip in clips]  # fmt: skip
+    write_index(clips, tmp_path / "turned.csv")
+    distill(tmp_path / "turned.csv", tmp_path / "other", teacher.path, **arguments)
+    assert "the teacher was trained on 32 of the clips" in caplog.text
+
+
+def test_unlabelled_clips_come_from_anywhere(digits, tmp_path):
+    folder = read_unlabelled(digits)
+    clips = read_index(digits / "index.csv")
+    assert {clip.path for clip in folder} == {clip.path for clip in clips}
+    assert {clip.label for clip in folder} == {NO_LABEL}
+    (tmp_path / "some.csv").write_text(f"path,start,end\n{clips[0].path},0.25,0.5\n")
+    (clip,) = read_unlabelled(tmp_path / "some.csv")
+    assert (clip.path, clip.start, clip.end) == (clips[0].path, 0.25, 0.5)
+    os.symlink(clips[1].path, tmp_path / "link.mp4")
+    linked = [replace(clips[1], path=str(tmp_path / "link.mp4"), group="")]
+    assert apart_from([*linked, clips[2]], [clips[1]]) == [clips[2]]
+    parquet.write_table(pyarrow.table({"file": ["a.mp4"]}), tmp_path / "bad.parquet")
+    with pytest.raises(ValueError, match="must have the column 'path', got file"):
+        read_unlabelled(tmp_path / "bad.parquet")
+
+
+def test_the_learner_loads_again_with_its_losses(distilled):
+    model = load_model(distilled.checkpoint()[0])
+    assert isinstance(model.loss[LOGITS], SoftenedScores)
+    assert isinstance(model.get_layer(RELATIONS), FrameRelations)
+    assert keras.mixed_precision.global_policy().name == "float32"

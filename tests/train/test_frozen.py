@@ -1,0 +1,296 @@
+"""Features made once: they are what the CNN gives, stay what they were, and train a head."""
+
+import csv
+from dataclasses import asdict, replace
+
+import numpy as np
+import pytest
+
+from sora_tf._keras import keras
+from sora_tf.config import ExtractorConfig, RelationConfig, SoraConfig
+from sora_tf.data import Augment, clip_dataset, read_index
+from sora_tf.models import build_sora
+from sora_tf.models.sora import head_of, pooled_features
+from sora_tf.train import Run, RunConfig, TrainConfig, train_classifier
+from sora_tf.train.frozen import FeatureViews, features_key, share_weights
+from sora_tf.train.run import load_model
+
+MODEL = SoraConfig(
+    frames=8,
+    size=(28, 28),
+    extractor=ExtractorConfig(
+        channels=(8, 16, 32), depths=(1, 1, 1), memory=0.25, change=True, features=0
+    ),
+    relation=RelationConfig(edges="causal", contrast=4, blocks=0),
+    standardise=True,
+    dropout=0.0,
+)
+TRAINING = TrainConfig(epochs=20, batch_size=16, learning_rate=0.03, frozen=True)
+LABELS = ["left", "left-fast", "right", "right-fast"]
+VARIED = Augment(flip=False, mixup=0.0)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def clips(digits):
+    return read_index(digits / "index.csv")
+
+
+@pytest.fixture(scope="module")
+def whole(clips, cache):
+    """A random model whose batch norms know the clips: otherwise little is left of them."""
+    keras.utils.set_random_seed(0)
+    model = build_sora(MODEL, 4)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    shown = clip_dataset(clips[:16], LABELS, frames=8, size=(28, 28), batch_size=16, cache=cache)
+    model(next(iter(shown))[0], training=True)
+    return model
+
+
+@pytest.fixture(scope="module")
+def extractor(whole):
+    return pooled_features(whole)
+
+
+@pytest.fixture
+def batches(clips, cache):
+    """Makes the dataset of the first clips anew, as a process started again would."""
+
+    def make(training=True, count=12, seed=0):
+        return clip_dataset(
+            clips[:count], LABELS, frames=8, size=(28, 28), batch_size=5, training=training,
+            augment=VARIED, seed=seed, cache=cache,
+        )  # fmt: skip
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def frozen(digits, cache, tmp_path_factory):
+    """A finished run on a frozen random CNN."""
+    out = tmp_path_factory.mktemp("frozen") / "run"
+    return train(digits, out, cache)
+
+
+def train(digits, out, cache, model=MODEL, callbacks=(), **settings):
+    return train_classifier(
+        digits / "index.csv", out, model=model, training=replace(TRAINING, **settings),
+        augment=VARIED, cache=cache, callbacks=callbacks, verbose=0,
+    )  # fmt: skip
+
+
+def cnn_weights(model):
+    """Layer's name → weights, of all layers before the pooled features."""
+    layers = pooled_features(model).layers
+    return {layer.name: layer.get_weights() for layer in layers if layer.weights}
+
+
+def same(one, other):
+    assert one.keys() == other.keys()
+    for name, values in one.items():
+        for old, new in zip(values, other[name], strict=True):
+            np.testing.assert_array_equal(old, new)
+
+
+def history(run):
+    with open(run.path / "history.csv") as file:
+        return list(csv.DictReader(file))
+
+
+class StopAfter(keras.callbacks.Callback):
+    """Interrupts a training in the batch after an epoch."""
+
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_train_batch_end(self, batch, logs=None):
+        if len(self.model.history.epoch) == self.epochs:
+            raise KeyboardInterrupt
+
+
+# Features.
+
+
+def test_features_are_what_the_extractor_gives(tmp_path, extractor, batches):
+    views = FeatureViews(tmp_path, extractor, batches(training=False))
+    found = list(views.dataset(5))
+    expected = list(batches(training=False))
+    assert len(found) == len(expected) == 3  # 12 clips in batches of 5
+    for (features, labels), (clip, truth) in zip(found, expected, strict=True):
+        np.testing.assert_array_equal(labels, truth)
+        np.testing.assert_array_equal(features["mask"], clip["mask"])
+        exact = extractor(clip, training=False).numpy()
+        assert np.abs(exact).max() > 0.1
+        # Half precision has 11 bits.
+        np.testing.assert_allclose(features["frames"], exact, rtol=2**-11, atol=1e-6)
+
+
+def test_views_differ_and_stay_the_same_after_a_kill(tmp_path, extractor, batches):
+    views = FeatureViews(tmp_path, extractor, batches(), views=3)
+    names = [f"view{view}.{ending}" for view in range(3) for ending in ("npy", "npz")]
+    before = {name: (tmp_path / name).read_bytes() for name in names}
+    features = [np.load(path.with_suffix(".npy")) for path in views.paths]
+    for one, other in ((0, 1), (1, 2), (0, 2)):
+        assert np.abs(features[one].mean((0, 1)) - features[other].mean((0, 1))).max() > 1e-3
+    # A kill in the second view leaves its features without their labels.
+    for name in (*names[4:], "view1.npz"):
+        (tmp_path / name).unlink()
+    (tmp_path / "view1.npy").write_bytes(b"half")
+    kept = (tmp_path / "view0.npy").stat().st_mtime_ns
+    FeatureViews(tmp_path, extractor, batches(), views=3)
+    assert (tmp_path / "view0.npy").stat().st_mtime_ns == kept
+    assert {name: (tmp_path / name).read_bytes() for name in names} == before
+    assert {path.name for path in tmp_path.iterdir()} == set(names)
+
+
+def test_views_come_in_turn_and_go_on_where_training_stopped(tmp_path, extractor, batches):
+    views = FeatureViews(tmp_path, extractor, batches(), views=2)
+    rows = [np.load(path.with_suffix(".npy")).astype(np.float32) for path in views.paths]
+
+    def epochs(count, **settings):
+        dataset = views.dataset(5, training=True, seed=3, **settings)
+        return [np.concatenate([x["frames"] for x, _ in dataset]) for _ in range(count)]
+
+    four = epochs(4)
+    for number, epoch in enumerate(four):
+        assert not np.array_equal(epoch, rows[number % 2])  # shuffled
+        ordered = (sorted(map(bytes, features)) for features in (epoch, rows[number % 2]))
+        assert next(ordered) == next(ordered)
+    assert not np.array_equal(four[0], four[2])  # another order of the same view
+    for again, epoch in zip(epochs(2, behind=2), four[2:], strict=True):
+        np.testing.assert_array_equal(again, epoch)
+    # Not for training: the first view, in its own order.
+    plain = np.concatenate([x["frames"] for x, _ in views.dataset(5)])
+    np.testing.assert_array_equal(plain, rows[0])
+
+
+def test_no_clips_that_read_is_one_line(tmp_path, extractor, batches):
+    with pytest.raises(ValueError, match="clips must hold one batch or more, got none"):
+        FeatureViews(tmp_path, extractor, batches().take(0))
+
+
+def test_the_name_changes_with_all_that_decides_features(whole, extractor, clips):
+    config = RunConfig(
+        MODEL, tuple(LABELS), "stretch", 1.0, asdict(TRAINING), VARIED.to_dict(), "clips"
+    )
+
+    def key(extractor=extractor, clips=clips[:4], varied=True, config=config, **model):
+        changed = replace(config, model=replace(config.model, **model))
+        return features_key(extractor, clips, changed, varied)
+
+    assert key() == key()
+    # What stands behind the features, and how it is trained, may change.
+    head = replace(MODEL.extractor, features=9, dropout=0.5)
+    longer = replace(config, training={**config.training, "epochs": 99, "learning_rate": 9.0})
+    assert key() == key(config=longer) == key(pooling="attention", dropout=0.5)
+    assert key() == key(config=replace(config, model=replace(MODEL, extractor=head, relation=None)))
+    other_weights = build_sora(MODEL, 4)
+    values = whole.get_weights()
+    other_weights.set_weights([values[0] + 1e-3, *values[1:]])
+    others = [
+        key(extractor=pooled_features(other_weights)),
+        key(clips=clips[:3]),
+        key(clips=[*clips[:3], clips[5]]),
+        key(clips=[*clips[:3], replace(clips[3], label="up")]),
+        key(clips=[*clips[:3], replace(clips[3], start=0.1)]),
+        key(varied=False),
+        key(config=replace(config, augment=Augment.none().to_dict())),
+        key(config=replace(config, training={**config.training, "seed": 1})),
+        key(config=replace(config, training={**config.training, "mixed_precision": True})),
+        key(config=replace(config, fit="cover")),
+        key(config=replace(config, labels=(*LABELS, "up"))),
+        key(frames=7),
+        key(size=(28, 32)),
+    ]
+    # These have no weights.
+    for change in ({"memory": 0.0}, {"memory": 0.125}, {"change": False}):
+        model = replace(MODEL, extractor=replace(MODEL.extractor, **change))
+        others.append(key(config=replace(config, model=model)))
+    assert len({key(), *others}) == 1 + len(others)
+    # Clips that are taken as they are depend on neither.
+    for other in ({"augment": {}}, {"training": {**config.training, "seed": 1}}):
+        assert key(varied=False) == key(varied=False, config=replace(config, **other))
+
+
+# Runs.
+
+
+def test_a_frozen_run_trains_its_head_alone(frozen, digits, clips, cache):
+    keras.utils.set_random_seed(TRAINING.seed)
+    begun = build_sora(MODEL, 4)
+    model = frozen.load_model()
+    same(cnn_weights(begun), cnn_weights(model))
+    assert len(cnn_weights(model)) > 10
+    assert np.abs(model.get_layer("logits").kernel).max() > 0.1
+    # Chance is a quarter; fast and slow can be told by a random CNN.
+    assert frozen.read_metrics()["accuracy"] >= 0.45
+    assert float(history(frozen)[-1]["accuracy"]) > 0.5
+    # The files of any run.
+    assert frozen.finished
+    assert frozen.read_config().training["frozen"] is True
+    assert len(history(frozen)) == TRAINING.epochs
+
+
+def test_the_whole_is_head_on_features(frozen, clips, cache, tmp_path):
+    model = frozen.load_model()
+    test = [clip for clip in clips if clip.split == "test"]
+    dataset = clip_dataset(test, LABELS, frames=8, size=(28, 28), batch_size=16, cache=cache)
+    exact = model.predict(dataset, verbose=0)
+    assert np.ptp(exact, axis=0).min() > 0.05
+    features = FeatureViews(tmp_path, pooled_features(model), dataset).dataset(16)
+    found = head_of(model).predict(features, verbose=0)
+    np.testing.assert_allclose(found, exact, atol=5e-3)
+    # The checkpoint is a head of its own, of the last epoch.
+    path, rows = frozen.checkpoint()
+    best = max(range(len(rows)), key=lambda n: (rows[n]["val_accuracy"], -rows[n]["val_loss"]))
+    last = load_model(path)
+    assert last.count_params() < model.count_params()
+    again = share_weights(last, build_sora(MODEL, 4)).get_layer("logits").get_weights()
+    assert np.array_equal(again[0], model.get_layer("logits").kernel) == (best == len(rows) - 1)
+
+
+def test_views_of_training_clips(digits, cache, tmp_path):
+    run = train(digits, tmp_path / "run", cache / "views", epochs=3, views=2)
+    assert run.finished
+    assert len(history(run)) == 3
+    folders = list((cache / "views" / "features").iterdir())
+    counts = sorted(len(list(folder.glob("view*.npz"))) for folder in folders)
+    assert counts == [1, 2]  # of clips held out, and of those that are varied
+    (varied,) = (folder for folder in folders if (folder / "view1.npz").is_file())
+    one, two = (np.load(varied / f"view{n}.npy").astype(np.float32) for n in range(2))
+    assert one.shape == two.shape == (64, 8, one.shape[2])
+    assert np.abs(one.mean((0, 1)) - two.mean((0, 1))).max() > 0.01 * one.mean((0, 1)).max()
+
+
+def test_an_interrupted_run_comes_to_its_end(digits, cache, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        train(digits, tmp_path / "run", cache, epochs=4, views=2, callbacks=[StopAfter(2)])
+    run = Run(tmp_path / "run")
+    path, before = run.checkpoint()
+    assert len(before) == 2
+    assert not run.finished
+    assert int(load_model(path).optimizer.iterations) == 8  # 64 clips in batches of 16
+    kept = cnn_weights(run.load_model())
+    run = train(digits, tmp_path / "run", cache, epochs=4, views=2)
+    assert run.finished
+    rows = history(run)
+    assert [row["epoch"] for row in rows] == ["1", "2", "3", "4"]
+    assert [float(row["loss"]) for row in rows[:2]] == [row["loss"] for row in before]
+    assert int(load_model(run.checkpoint()[0]).optimizer.iterations) == 16
+    same(kept, cnn_weights(run.load_model()))
+
+
+def test_attention_over_regions_is_refused_in_one_line(digits, cache, tmp_path):
+    regions = replace(MODEL, pooling="attention")
+    with pytest.raises(
+        ValueError, match=r"must need no more of the CNN.*Use mean pooling"
+    ) as error:
+        train(digits, tmp_path / "run", cache, model=regions)
+    assert "\n" not in str(error.value)
