@@ -1,6 +1,7 @@
 """Options that say what model is trained and how, for all verbs that train."""
 
 import argparse
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -19,7 +20,9 @@ def add_settings(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--batch-size", type=int, help="default 8; 16 on a frozen CNN")
     sub.add_argument("--learning-rate", type=float, help="default 0.001")
     sub.add_argument("--label-smoothing", type=float)
-    sub.add_argument("--weights", choices=("imagenet", "random"), help="default: the model's usual")
+    sub.add_argument(
+        "--weights", help="imagenet, random, or a .keras file (default: the model's usual)"
+    )
     sub.add_argument(
         "--frozen",
         action=argparse.BooleanOptionalAction,
@@ -70,7 +73,10 @@ def training_of(args: argparse.Namespace, model: "SoraConfig") -> "TrainConfig":
         if getattr(args, name) is not None
     }
     if args.weights:
-        given["weights"] = None if args.weights == "random" else args.weights
+        # A file is found again when the run goes on, from whatever folder.
+        file = args.weights.endswith(".keras")
+        asked = os.path.abspath(args.weights) if file else args.weights
+        given["weights"] = None if asked == "random" else asked
     return replace(
         usual_training(model),
         mixed_precision=args.mixed_precision,

@@ -19,7 +19,7 @@ from sora_tf._keras import keras
 from sora_tf._progress import counting
 from sora_tf.config import SoraConfig
 from sora_tf.data import Augment, Problems, clip_dataset, labels_of, read_index, split, write_index
-from sora_tf.models.sora import SCORES, build_sora
+from sora_tf.models.sora import SCORES
 from sora_tf.train.evaluate import evaluate_run
 from sora_tf.train.fit import (
     _begin,
@@ -35,6 +35,7 @@ from sora_tf.train.lessons import LOGITS, VECTOR, Lesson, compile_learner, learn
 from sora_tf.train.plots import plot_curves
 from sora_tf.train.run import Run, RunError, load_model
 from sora_tf.train.settings import TrainConfig, usual_training
+from sora_tf.train.start import first_model
 from sora_tf.train.taught import in_turn, label_rows, with_answers
 from sora_tf.train.teacher import RELATIONS, View, ask_run, ask_table
 from sora_tf.train.unlabelled import NO_LABEL, apart_from, read_unlabelled, real
@@ -313,7 +314,7 @@ def _fit(run, config, clips, asked, lesson, cache, problems, callbacks, verbose)
     steps = settings.epochs * math.ceil(len(readable) / settings.batch_size)
     keras.utils.set_random_seed(settings.seed)
     with _strategy().scope(), precision(settings):
-        student = build_sora(config.model, len(config.labels), settings.weights)
+        student = first_model(config.model, len(config.labels), settings.weights)
         if checkpoint:
             model = load_model(checkpoint[0])
         else:

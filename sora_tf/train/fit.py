@@ -26,7 +26,7 @@ from sora_tf.data import (
     split,
     write_index,
 )
-from sora_tf.models.sora import build_sora, head_of, pooled_features
+from sora_tf.models.sora import head_of, pooled_features
 from sora_tf.models.video_model import clips_at_once
 from sora_tf.train.evaluate import evaluate_run
 from sora_tf.train.frozen import FeatureViews, features_key, share_weights
@@ -35,6 +35,7 @@ from sora_tf.train.kernel_decay import KernelDecayAdamW
 from sora_tf.train.plots import plot_curves
 from sora_tf.train.run import Run, RunConfig, RunError, load_model, versions
 from sora_tf.train.settings import TrainConfig, usual_training
+from sora_tf.train.start import first_model
 from sora_tf.video import VideoError, probe
 
 LOG = logging.getLogger(__name__)
@@ -130,7 +131,8 @@ def _begin(run, source, clips, model, training, augment, fit):
             f"train: there must be at least 2 classes to tell apart, got {', '.join(labels)} in "
             f"{source}. Put each class in a folder of its own."
         )
-    built = build_sora(model, len(labels))  # what cannot be is found before any clip is read
+    # What cannot be is found before any clip is read.
+    built = first_model(model, len(labels), training.weights)
     if training.frozen:
         head_of(built)
     config = RunConfig(
@@ -221,7 +223,7 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
     whole = None
     with _strategy().scope(), precision(settings):
         if settings.frozen:
-            whole = build_sora(config.model, len(config.labels), settings.weights)
+            whole = first_model(config.model, len(config.labels), settings.weights)
             training, validation = _features(
                 whole, config, cache, (readable, parts["val"]), (training, validation), len(history)
             )
@@ -230,7 +232,7 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
         elif settings.frozen:
             model = head_of(whole)
         else:
-            model = build_sora(config.model, len(config.labels), settings.weights)
+            model = first_model(config.model, len(config.labels), settings.weights)
         if not checkpoint:
             compile_model(model, settings, steps)
     model.fit(

@@ -26,6 +26,7 @@ from sora_tf.train.plots import plot_curves
 from sora_tf.train.questions import FASTER, ORDER, SPEED, asked_model, with_questions
 from sora_tf.train.run import Run, RunConfig, RunError, load_model, versions
 from sora_tf.train.settings import TrainConfig, usual_training
+from sora_tf.train.start import first_model
 from sora_tf.train.unlabelled import NO_LABEL, read_unlabelled
 
 LOG = logging.getLogger(__name__)
@@ -162,7 +163,7 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
     steps = settings.epochs * math.ceil(readable / settings.batch_size)
     keras.utils.set_random_seed(settings.seed)
     with _strategy().scope(), precision(settings):
-        plain = build_sora(config.model, weights=settings.weights)
+        plain = first_model(config.model, None, settings.weights)
         if checkpoint:
             model = load_model(checkpoint[0])
         else:

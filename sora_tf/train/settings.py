@@ -23,7 +23,8 @@ class TrainConfig:
         class_weights: weigh classes against their imbalance.
         mixed_precision: compute in float16 where that is exact enough; for GPUs.
         xla: compile with XLA.
-        weights: "imagenet" begins with the CNN's ImageNet weights (see `build_sora`); None begins
+        weights: "imagenet" begins with the CNN's ImageNet weights (see `build_sora`), a `.keras`
+            file with those of a model of the same config, such as `sora-tf pretrain` writes; None
             with random ones.
         frozen: leave the CNN as it is. Its features of every clip are made once and kept, and
             the rest is trained on them in seconds.
@@ -54,8 +55,8 @@ class TrainConfig:
         _checks.above(owner, "learning_rate", self.learning_rate, 0, "", "0.001 is a good start.")
         _checks.between(owner, "warmup", self.warmup, 0.0, 0.9, "0.1 is usual.")
         _checks.between(owner, "label_smoothing", self.label_smoothing, 0.0, 0.9, "0 is none.")
-        if self.weights is not None:
-            _checks.one_of(owner, "weights", self.weights, WEIGHTS)
+        if self.weights is not None and not self.weights.endswith(".keras"):
+            _checks.one_of(owner, "weights", self.weights, (*WEIGHTS, "a .keras file"))
         _checks.at_least(owner, "views", self.views, 0, "", "0 takes the clips as they are.")
         _checks.at_least(owner, "seed", self.seed, 0, "", "0 is as good as any.")
 

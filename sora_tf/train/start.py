@@ -1,11 +1,33 @@
-"""Beginning with the weights of another model."""
+"""The model that a training begins with."""
 
 import os
 
 from sora_tf._keras import keras
+from sora_tf.config import SoraConfig
+from sora_tf.models.sora import WEIGHTS, build_sora
+from sora_tf.models.video_model import VideoModel
 from sora_tf.train.run import load_model
 
 CLASSIFIER = "logits"
+
+
+def first_model(config: SoraConfig, num_classes: int | None, weights: str | None) -> VideoModel:
+    """The model of a config with the weights that a training begins with.
+
+    Args:
+        config, num_classes: as in `build_sora`.
+        weights: as in `TrainConfig`: None, "imagenet", or the `.keras` file of a model of the same
+            config, such as `sora-tf pretrain` writes.
+
+    Raises:
+        ValueError, ImportError: as `build_sora` and `take_weights`.
+        RunError: the file does not load.
+    """
+    named = weights is None or weights in WEIGHTS
+    model = build_sora(config, num_classes, weights if named else None)
+    if weights and not named:
+        take_weights(model, weights)
+    return model
 
 
 def take_weights(model: keras.Model, path: str | os.PathLike[str]) -> list[str]:

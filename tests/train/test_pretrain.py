@@ -15,7 +15,7 @@ from sora_tf.data import read_index, write_digits
 from sora_tf.models import build_sora
 from sora_tf.models.sora import GLOBAL_VECTOR
 from sora_tf.models.video_model import FRAMES, MASK
-from sora_tf.train import Run, RunError
+from sora_tf.train import Run, RunError, TrainConfig, train_classifier
 from sora_tf.train.pretrain import pretrain
 from sora_tf.train.questions import ORDER, SPEED, asked_model, choose, with_questions
 from sora_tf.train.run import load_model
@@ -221,3 +221,18 @@ def test_bad_input_is_one_line(tmp_path, monkeypatch, capsys):
         assert main(["pretrain", *arguments, "--out", "run"]) == 1
         assert words in complaint(capsys)
         assert os.listdir(tmp_path) == ["empty"]
+
+
+def test_train_begins_with_it(pretrained, clips, settings, tmp_path):
+    # A rate of next to nothing leaves the weights where they began.
+    begun = TrainConfig(epochs=1, learning_rate=1e-9, weights=str(pretrained.model_path))
+    made = train_classifier(clips, tmp_path / "run", model=settings["model"], training=begun)
+    for layer in pretrained.load_model().layers:
+        trained = made.load_model().get_layer(layer.name)
+        for one, two in zip(layer.trainable_weights, trained.trainable_weights, strict=True):
+            np.testing.assert_allclose(one.numpy(), two.numpy(), atol=1e-6)
+
+
+def test_weights_must_be_known_or_a_file():
+    with pytest.raises(ValueError, match=r"weights must be one of imagenet, a \.keras file, got 'x'"):
+        TrainConfig(weights="x")

@@ -12,12 +12,13 @@ from sora_tf._keras import keras
 from sora_tf._progress import counting
 from sora_tf.config import SoraConfig
 from sora_tf.data import Augment, Clip, Problems, clip_dataset
-from sora_tf.models.sora import build_sora, head_of, pooled_features
+from sora_tf.models.sora import head_of, pooled_features
 from sora_tf.train.fit import class_weights, compile_model, precision
 from sora_tf.train.frozen import FeatureViews, features_key
 from sora_tf.train.keep import quality
 from sora_tf.train.run import RunConfig, RunError
 from sora_tf.train.settings import TrainConfig
+from sora_tf.train.start import first_model
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Trainer:
         keras.utils.set_random_seed(training.seed)
         with precision(training):
             weights = None if training.frozen else training.weights
-            network = build_sora(model, len(self.labels), weights)
+            network = first_model(model, len(self.labels), weights)
             if training.frozen:
                 network = head_of(network)
             steps = training.epochs * math.ceil(len(readable) / training.batch_size)
@@ -117,7 +118,7 @@ class Trainer:
         readable = self._readable(problems)
         keras.utils.set_random_seed(training.seed)
         with precision(training):
-            extractor = pooled_features(build_sora(model, len(self.labels), training.weights))
+            extractor = pooled_features(first_model(model, len(self.labels), training.weights))
         run = RunConfig(
             model, self.labels, self.fit, 1.0, asdict(training), self.augment.to_dict(), ""
         )
