@@ -234,5 +234,5 @@ def test_train_begins_with_it(pretrained, clips, settings, tmp_path):
 
 
 def test_weights_must_be_known_or_a_file():
-    with pytest.raises(ValueError, match=r"weights must be one of imagenet, a \.keras file, got 'x'"):
+    with pytest.raises(ValueError, match=r"one of imagenet, a \.keras file, got 'x'"):
         TrainConfig(weights="x")
