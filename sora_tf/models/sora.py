@@ -112,10 +112,10 @@ def _answer(maps, vectors, mask, config, num_classes):
         "build_sora", "num_classes", num_classes, 2, "classes", "None leaves them out."
     )
     x = layers.Dropout(config.dropout, name="dropout")(pooled)
-    # From zeros: at first all classes are alike, whatever the length of the vector.
-    logits = layers.Dense(num_classes, kernel_initializer="zeros", name="logits", dtype="float32")(
-        x
-    )
+    # A standardised vector is long, and random weights of so many values would shout: from zeros,
+    # all classes are alike at first.
+    start = "zeros" if config.standardise else "glorot_uniform"
+    logits = layers.Dense(num_classes, kernel_initializer=start, name="logits", dtype="float32")(x)
     return layers.Softmax(name=SCORES, dtype="float32")(logits)
 
 

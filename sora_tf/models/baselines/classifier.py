@@ -44,8 +44,7 @@ def classify(
         )(vector)
     vector = layers.Activation("linear", name=GLOBAL_VECTOR, dtype="float32")(vector)
     x = layers.Dropout(config.dropout, name="dropout")(vector)
-    logits = layers.Dense(num_classes, kernel_initializer="zeros", name="logits", dtype="float32")(
-        x
-    )
+    start = "zeros" if config.standardise else "glorot_uniform"  # as `build_sora` begins
+    logits = layers.Dense(num_classes, kernel_initializer=start, name="logits", dtype="float32")(x)
     scores = layers.Softmax(name=SCORES, dtype="float32")(logits)
     return VideoModel(clip, scores, name=name)
