@@ -8,6 +8,7 @@ import tensorflow as tf
 from sora_tf import _checks
 from sora_tf._keras import keras
 from sora_tf.data import Augment
+from sora_tf.layers.frame_relations import FrameRelations
 from sora_tf.models.sora import FRAME_VECTORS, GLOBAL_VECTOR, SCORES
 from sora_tf.models.video_model import MASK, VideoModel
 from sora_tf.train.teacher import RELATIONS, Answers
@@ -155,29 +156,6 @@ def compile_learner(
         weighted_metrics={SCORES: "accuracy"},  # clips without a label weigh nothing
         jit_compile=xla,
     )
-
-
-@keras.utils.register_keras_serializable(package="sora_tf")
-class FrameRelations(keras.layers.Layer):
-    """How alike every two frames of a clip are.
-
-    r[b,t,u] = cos(x[b,t], x[b,u]), 0 where either frame is padding.
-
-    Call arguments:
-        inputs: [x (B, T, D), mask (B, T) bool].
-    Output: (B, T, T).
-    """
-
-    def call(self, inputs):
-        """Compares; see the class."""
-        x, mask = inputs
-        x = tf.math.l2_normalize(x, axis=-1) * tf.cast(mask, x.dtype)[..., None]  # (B, T, D)
-        return tf.matmul(x, x, transpose_b=True)  # (B, T, T)
-
-    def compute_output_shape(self, input_shape):
-        """(B, T, D), (B, T) to (B, T, T)."""
-        batch, frames = input_shape[1]
-        return tf.TensorShape([batch, frames, frames])
 
 
 @keras.utils.register_keras_serializable(package="sora_tf")
