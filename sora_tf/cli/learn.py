@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from sora_tf.cli.common import OK, SOME_FAILED, print_json, verbosity
-from sora_tf.cli.settings import model_of
+from sora_tf.cli.settings import add_model, model_of
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
@@ -41,18 +41,11 @@ def add(verb: "AddVerb") -> None:
 
 def _add_training(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
-    sub.add_argument("--model", default="small", help="preset: micro, small (default), lite")
-    sub.add_argument("--config", metavar="FILE", help="a model config as JSON, instead of a preset")
-    sub.add_argument("--frames", type=int, help="frames a clip")
-    sub.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="pixels of a frame")
-    sub.add_argument("--fit", default="stretch", choices=("stretch", "cover", "contain"))
+    add_model(sub)
     sub.add_argument("--epochs", type=int)
     sub.add_argument("--batch-size", type=int)
     sub.add_argument("--learning-rate", type=float)
     sub.add_argument("--augment", choices=("none", "default", "strong"))
-    sub.add_argument("--mixed-precision", action="store_true", help="float16, for GPUs")
-    sub.add_argument("--cache", metavar="DIR", help="decoded clips, to share between runs")
-    sub.add_argument("--seed", type=int, default=0)
 
 
 def distill(args: argparse.Namespace) -> int:

@@ -9,13 +9,21 @@ if TYPE_CHECKING:
     from sora_tf.train.settings import TrainConfig
 
 
-def add_settings(sub: argparse.ArgumentParser) -> None:
-    """Adds the options."""
+def add_model(sub: argparse.ArgumentParser) -> None:
+    """Adds the options that say what model is trained, on what machine, from what seed."""
     sub.add_argument("--model", default="small", help="preset: micro, small (default), lite")
     sub.add_argument("--config", metavar="FILE", help="a model config as JSON, instead of a preset")
     sub.add_argument("--frames", type=int, help="frames a clip")
     sub.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="pixels of a frame")
     sub.add_argument("--fit", default="stretch", choices=("stretch", "cover", "contain"))
+    sub.add_argument("--mixed-precision", action="store_true", help="float16, for GPUs")
+    sub.add_argument("--cache", metavar="DIR", help="decoded clips, to share between runs")
+    sub.add_argument("--seed", type=int, default=0)
+
+
+def add_settings(sub: argparse.ArgumentParser) -> None:
+    """Adds these and the options that say how it is trained."""
+    add_model(sub)
     sub.add_argument("--epochs", type=int, help="default 30; 20 on a frozen CNN")
     sub.add_argument("--batch-size", type=int, help="default 8; 16 on a frozen CNN")
     sub.add_argument("--learning-rate", type=float, help="default 0.001")
@@ -30,10 +38,7 @@ def add_settings(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--views", type=int, help="with --frozen: augmented variations of each clip")
     sub.add_argument("--augment", default="default", choices=("none", "default", "strong"))
-    sub.add_argument("--mixed-precision", action="store_true", help="float16, for GPUs")
     sub.add_argument("--xla", action="store_true", help="compile with XLA")
-    sub.add_argument("--cache", metavar="DIR", help="decoded clips, to share between runs")
-    sub.add_argument("--seed", type=int, default=0)
 
 
 def model_of(args: argparse.Namespace) -> "SoraConfig":

@@ -6,21 +6,20 @@ be lost. Its one extra, kernels folded with their batch norms, changes nothing w
 has a scale of its own (see `round_kernel`).
 """
 
-import json
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 
 from sora_tf import _checks
 from sora_tf._files import write_json
 from sora_tf._keras import keras
-from sora_tf.data import read_index, write_index
+from sora_tf.data import read_index
+from sora_tf.train.derive import begin_from, check_same, steps_an_epoch, usual_rate
 from sora_tf.train.fake_quant import copy_weights, fake_quantised
 from sora_tf.train.fit import compile_model, complete, precision
 from sora_tf.train.keep import quality
 from sora_tf.train.prune import Pruning, zero_shares
-from sora_tf.train.run import Run, RunError, versions
+from sora_tf.train.run import Run
 from sora_tf.train.settings import TrainConfig
 
 ASKED = "compress.json"
@@ -83,9 +82,10 @@ def compress_run(
     new = _Compressed(out, type(model).from_config(model.get_config()), prune)
     asked = {"run": str(run.path.resolve()), "qat": qat, "prune": prune}
     if new.exists:
-        _check_same(new, asked)
+        check_same(new, ASKED, asked, "compressed")
     else:
-        _begin(new, run, asked, epochs, learning_rate)
+        rate = usual_rate(run, learning_rate)
+        begin_from(run, new, ASKED, asked, epochs=epochs, learning_rate=rate, frozen=False)
     if not new.finished and new.checkpoint() is None:
         _take_model(new, run, qat)
     pruning = Pruning(new.prune or 0.0, new.rise())
@@ -128,35 +128,10 @@ class _Compressed(Run):
         super().write_checkpoint(model, history)
 
 
-def _begin(new, run, asked, epochs, learning_rate):
-    config = run.read_config()
-    rate = config.training["learning_rate"] / 10 if learning_rate is None else learning_rate
-    training = replace(
-        TrainConfig(**config.training), epochs=epochs, learning_rate=rate, frozen=False
-    )
-    new.path.mkdir(parents=True, exist_ok=True)
-    write_json(new.path / ASKED, asked)
-    write_index(read_index(run.path / "split.csv"), new.path / "split.csv")
-    new.write_config(replace(config, training=asdict(training), versions=versions()))
-
-
-def _check_same(new, asked):
-    try:
-        found = json.loads((new.path / ASKED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = None
-    if found != asked:
-        raise RunError(
-            f"{new.path} holds another run, or one compressed in another way. Give another --out, "
-            "or the same arguments to go on with it."
-        )
-
-
 def _take_model(new, run, qat):
     """Makes the run's model the checkpoint to go on from."""
     settings = TrainConfig(**new.read_config().training)
-    clips = read_index(new.path / "split.csv")
-    batches = math.ceil(sum(clip.split == "train" for clip in clips) / settings.batch_size)
+    batches = steps_an_epoch(new, settings)
     with precision(settings):
         model = run.load_model()
         if qat:

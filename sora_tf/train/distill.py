@@ -22,12 +22,12 @@ from sora_tf.data import Augment, Problems, clip_dataset, labels_of, read_index,
 from sora_tf.models.sora import SCORES
 from sora_tf.train.evaluate import evaluate_run
 from sora_tf.train.fit import (
-    _begin,
-    _resume,
-    _strategy,
+    begin,
     class_weights,
     compile_model,
     precision,
+    resume,
+    strategy,
 )
 from sora_tf.train.frozen import share_weights
 from sora_tf.train.keep import KeepEpochs
@@ -112,11 +112,11 @@ def distill(
     kept = cache or run.path / "cache"
     if run.finished or run.checkpoint():
         _check_same(run, asked)
-        config, clips = _resume(run, where, model, chosen, varied, fit)
+        config, clips = resume(run, where, model, chosen, varied, fit)
     else:
         clips, more = _clips(source, unlabelled, teacher, kept, chosen.seed)
         _check_teacher(teacher, [*(clip for clip in clips if clip.split == "train"), *more], lesson)
-        config = _begin(run, where, clips, configs.resolve(model), chosen, varied, fit)
+        config = begin(run, where, clips, configs.resolve(model), chosen, varied, fit)
         (run.path / MORE).unlink(missing_ok=True)  # of a run that did not get far
         if more:
             write_index(more, run.path / MORE)
@@ -313,7 +313,7 @@ def _fit(run, config, clips, asked, lesson, cache, problems, callbacks, verbose)
         weights = class_weights([c for c in readable if c.label in config.labels], config.labels)
     steps = settings.epochs * math.ceil(len(readable) / settings.batch_size)
     keras.utils.set_random_seed(settings.seed)
-    with _strategy().scope(), precision(settings):
+    with strategy().scope(), precision(settings):
         student = first_model(config.model, len(config.labels), settings.weights)
         if checkpoint:
             model = load_model(checkpoint[0])

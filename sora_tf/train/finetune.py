@@ -1,21 +1,19 @@
 """Fine-tuning a finished run end to end: the CNN's last stages thaw, the last one first."""
 
-import json
-import math
 import os
 from collections.abc import Sequence
-from dataclasses import asdict, replace
 from typing import Any
 
 from sora_tf import _checks
-from sora_tf._files import write_json
 from sora_tf._keras import keras
-from sora_tf.data import read_index, write_index
+from sora_tf.data import read_index
 from sora_tf.models.video_model import VideoModel
+from sora_tf.train.derive import begin_from, check_same, steps_an_epoch, usual_rate
 from sora_tf.train.fake_quant import copy_weights
 from sora_tf.train.fit import compile_model, complete, precision
+from sora_tf.train.kernel_decay import SPARED
 from sora_tf.train.layerwise import LayerwiseAdamW
-from sora_tf.train.run import Run, RunError, versions
+from sora_tf.train.run import Run
 from sora_tf.train.settings import TrainConfig
 from sora_tf.train.stages import CnnStage, cnn_stages
 
@@ -92,9 +90,12 @@ def finetune_run(
         "decay": decay,
     }
     if new.exists:
-        _check_same(new, asked)
+        check_same(new, ASKED, asked, "fine-tuned")
     else:
-        _begin(new, run, asked, epochs, learning_rate, batch_size)
+        changed: dict[str, Any] = {} if batch_size is None else {"batch_size": batch_size}
+        rate = usual_rate(run, learning_rate)
+        changed |= {"epochs": epochs, "learning_rate": rate, "frozen": False, "weights": None}
+        begin_from(run, new, ASKED, asked, **changed)
     if not new.finished and new.checkpoint() is None:
         _take_model(new, run, count, every, decay)
     clips = read_index(new.path / "split.csv")
@@ -152,40 +153,10 @@ def _count(unfreeze: int | str, stages: Sequence[CnnStage]) -> int:
     return int(_checks.between("finetune", "unfreeze", int(unfreeze), 0, len(names), remedy))
 
 
-def _begin(new, run, asked, epochs, learning_rate, batch_size):
-    config = run.read_config()
-    begun = TrainConfig(**config.training)
-    training = replace(
-        begun,
-        epochs=epochs,
-        learning_rate=begun.learning_rate / 10 if learning_rate is None else learning_rate,
-        batch_size=begun.batch_size if batch_size is None else batch_size,
-        frozen=False,
-        weights=None,
-    )
-    new.path.mkdir(parents=True, exist_ok=True)
-    write_json(new.path / ASKED, asked)
-    write_index(read_index(run.path / "split.csv"), new.path / "split.csv")
-    new.write_config(replace(config, training=asdict(training), versions=versions()))
-
-
-def _check_same(new, asked):
-    try:
-        found = json.loads((new.path / ASKED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = None
-    if found != asked:
-        raise RunError(
-            f"{new.path} holds another run, or one fine-tuned in another way. Give another --out, "
-            "or the same arguments to go on with it."
-        )
-
-
 def _take_model(new, run, count, every, decay):
     """Makes the run's model, partly frozen, the checkpoint to go on from."""
     settings = TrainConfig(**new.read_config().training)
-    clips = read_index(new.path / "split.csv")
-    batches = math.ceil(sum(clip.split == "train" for clip in clips) / settings.batch_size)
+    batches = steps_an_epoch(new, settings)
     with precision(settings):
         model = run.load_model()
         rates = thaw(model, count, every, decay)
@@ -225,4 +196,4 @@ def compile_layerwise(
 
 def _decays(variable):
     """As in `compile_model`: kernels alone."""
-    return not any(name in variable.name for name in ("bias", "gamma", "beta"))
+    return not any(name in variable.name for name in SPARED)

@@ -82,10 +82,10 @@ def train_classifier(
     run = Run(out)
     chosen = training or usual_training(model)
     if run.finished or run.checkpoint():
-        config, clips = _resume(run, source, model, chosen, augment, fit)
+        config, clips = resume(run, source, model, chosen, augment, fit)
     else:
         clips = split(read_index(source), seed=chosen.seed)
-        config = _begin(run, source, clips, configs.resolve(model), chosen, augment, fit)
+        config = begin(run, source, clips, configs.resolve(model), chosen, augment, fit)
     if run.finished:
         LOG.info("the run in %s is finished; give another --out to train again", run.path)
     complete(run, config, clips, cache=cache, callbacks=callbacks, verbose=verbose)
@@ -124,7 +124,12 @@ def complete(
         shutil.rmtree(run.path / "cache", ignore_errors=True)
 
 
-def _begin(run, source, clips, model, training, augment, fit):
+def begin(run, source, clips, model, training, augment, fit):
+    """Begins the folder of a run of labelled clips; returns its config.
+
+    Raises:
+        ValueError: there are fewer than 2 classes, or the model cannot be built.
+    """
     labels = labels_of(clips)
     if len(labels) < 2:
         raise ValueError(
@@ -139,7 +144,7 @@ def _begin(run, source, clips, model, training, augment, fit):
         model=model,
         labels=labels,
         fit=fit,
-        clip_seconds=_usual_length([clip for clip in clips if clip.split == "train"]),
+        clip_seconds=usual_length([clip for clip in clips if clip.split == "train"]),
         training=asdict(training),
         augment=(augment or Augment()).to_dict(),
         source=os.path.abspath(source),
@@ -151,7 +156,12 @@ def _begin(run, source, clips, model, training, augment, fit):
     return config
 
 
-def _resume(run, source, model, training, augment, fit):
+def resume(run, source, model, training, augment, fit):
+    """The config and the clips that a run was begun with; says where they differ from those given.
+
+    Raises:
+        RunError: it is a run of another model or of other clips.
+    """
     config = run.read_config()
     if config.source != os.path.abspath(source) or config.model != configs.resolve(model):
         raise RunError(
@@ -166,7 +176,7 @@ def _resume(run, source, model, training, augment, fit):
     return config, read_index(run.path / "split.csv")
 
 
-def _usual_length(clips: Sequence[Clip]) -> float:
+def usual_length(clips: Sequence[Clip]) -> float:
     """The median length of some clips, s."""
     lengths = []
     for clip in clips[:: max(1, len(clips) // PROBED)]:
@@ -221,7 +231,7 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
     steps = settings.epochs * math.ceil(len(readable) / settings.batch_size)
     keras.utils.set_random_seed(settings.seed)
     whole = None
-    with _strategy().scope(), precision(settings):
+    with strategy().scope(), precision(settings):
         if settings.frozen:
             whole = first_model(config.model, len(config.labels), settings.weights)
             training, validation = _features(
@@ -299,7 +309,8 @@ def class_weights(clips: Sequence[Clip], labels: Sequence[str]) -> dict[int, flo
     return {i: len(clips) / (present * n) if n else 0.0 for i, n in enumerate(counts)}
 
 
-def _strategy() -> tf.distribute.Strategy:
+def strategy() -> tf.distribute.Strategy:
+    """All GPUs where there are several."""
     if len(tf.config.list_logical_devices("GPU")) > 1:
         return tf.distribute.MirroredStrategy()
     return tf.distribute.get_strategy()

@@ -4,6 +4,8 @@ from typing import Any
 
 from sora_tf._keras import keras
 
+SPARED = ("bias", "gamma", "beta")  # in the names of variables that do not decay
+
 
 @keras.utils.register_keras_serializable(package="sora_tf")
 class KernelDecayAdamW(keras.optimizers.AdamW):
@@ -18,4 +20,4 @@ class KernelDecayAdamW(keras.optimizers.AdamW):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        self.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+        self.exclude_from_weight_decay(var_names=list(SPARED))

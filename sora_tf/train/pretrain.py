@@ -19,7 +19,7 @@ from sora_tf._progress import counting
 from sora_tf.config import SoraConfig
 from sora_tf.data import Augment, Problems, clip_dataset, split, write_index
 from sora_tf.models.sora import build_sora
-from sora_tf.train.fit import _resume, _strategy, _usual_length, compile_model, precision
+from sora_tf.train.fit import compile_model, precision, resume, strategy, usual_length
 from sora_tf.train.frozen import share_weights
 from sora_tf.train.keep import KeepEpochs
 from sora_tf.train.plots import plot_curves
@@ -73,7 +73,7 @@ def pretrain(
     if run.exists and not (run.path / KIND).is_file():
         raise RunError(f"{run.path} holds a run of another kind. Give another --out.")
     if run.finished or run.checkpoint():
-        config, clips = _resume(run, source, model, chosen, varied, fit)
+        config, clips = resume(run, source, model, chosen, varied, fit)
     else:
         clips = [clip for clip in read_unlabelled(source) if clip.split != "test"]
         clips = split(clips, PARTS, chosen.seed)
@@ -112,7 +112,7 @@ def _begin(run, source, clips, model, training, augment, fit):
         model=model,
         labels=(),
         fit=fit,
-        clip_seconds=_usual_length([clip for clip in clips if clip.split == "train"]),
+        clip_seconds=usual_length([clip for clip in clips if clip.split == "train"]),
         training=asdict(training),
         augment=augment.to_dict(),
         source=os.path.abspath(source),
@@ -162,7 +162,7 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
     held = questions("val", False) if parts["val"] else None
     steps = settings.epochs * math.ceil(readable / settings.batch_size)
     keras.utils.set_random_seed(settings.seed)
-    with _strategy().scope(), precision(settings):
+    with strategy().scope(), precision(settings):
         plain = first_model(config.model, None, settings.weights)
         if checkpoint:
             model = load_model(checkpoint[0])
