@@ -4,7 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from sora_tf.cli.common import OK, SOME_FAILED, print_json, verbosity
-from sora_tf.cli.settings import add_model, model_of
+from sora_tf.cli.settings import add_model, given_of, model_of
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
@@ -59,7 +59,7 @@ def distill(args: argparse.Namespace) -> int:
 
     config = model_of(args)
     names = ("labels", "scores", "vector", "relations", "temperature", "distance", "views")
-    lesson = Lesson(**_given(args, *names))
+    lesson = Lesson(**given_of(args, *names))
     training = replace(usual_training(config), **_training(args))
     run = learn(
         args.source,
@@ -121,9 +121,5 @@ def pretrain(args: argparse.Namespace) -> int:
 
 
 def _training(args: argparse.Namespace) -> dict[str, Any]:
-    given = _given(args, "epochs", "batch_size", "learning_rate")
+    given = given_of(args, "epochs", "batch_size", "learning_rate")
     return {**given, "mixed_precision": args.mixed_precision, "seed": args.seed}
-
-
-def _given(args: argparse.Namespace, *names: str) -> dict[str, Any]:
-    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}

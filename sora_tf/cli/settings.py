@@ -2,7 +2,7 @@
 
 import argparse
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sora_tf.config import SoraConfig
@@ -66,17 +66,19 @@ def model_of(args: argparse.Namespace) -> "SoraConfig":
     return config
 
 
+def given_of(args: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """Those of some options that were given."""
+    return {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+
+
 def training_of(args: argparse.Namespace, model: "SoraConfig") -> "TrainConfig":
     """The training asked for: what suits the model, where nothing is."""
     from dataclasses import replace
 
     from sora_tf.train.settings import usual_training
 
-    given = {
-        name: getattr(args, name)
-        for name in ("epochs", "batch_size", "learning_rate", "label_smoothing", "frozen", "views")
-        if getattr(args, name) is not None
-    }
+    names = ("epochs", "batch_size", "learning_rate", "label_smoothing", "frozen", "views")
+    given = given_of(args, *names)
     if args.weights:
         # A file is found again when the run goes on, from whatever folder.
         file = args.weights.endswith(".keras")

@@ -8,12 +8,9 @@ import tensorflow as tf
 
 from sora_tf._keras import keras
 from sora_tf.config import ExtractorConfig
+from sora_tf.models.backbones import DEVIATION, MEAN
 
 layers = keras.layers
-
-# ImageNet's mean and standard deviation of red, green and blue, as shares of 255.
-MEAN = np.array([0.485, 0.456, 0.406])
-DEVIATION = np.array([0.229, 0.224, 0.225])
 
 
 def application_maps(x: tf.Tensor, mask: tf.Tensor, config: ExtractorConfig) -> list[tf.Tensor]:

@@ -1,5 +1,7 @@
 """The whole model: extractor, relation model, pooling, classifier."""
 
+import tensorflow as tf
+
 from sora_tf import _checks
 from sora_tf import config as configs
 from sora_tf._keras import keras
@@ -101,17 +103,27 @@ def _answer(maps, vectors, mask, config, num_classes):
         vectors = relate(vectors, mask, config.relation)
     vectors = layers.Activation("linear", name=FRAME_VECTORS, dtype="float32")(vectors)
     pooled = POOLINGS[config.pooling](maps, vectors, mask)
-    if config.standardise:
-        pooled = layers.BatchNormalization(
-            momentum=NORM_MOMENTUM, center=False, scale=False, name="standardise", dtype="float32"
-        )(pooled)
-    pooled = layers.Activation("linear", name=GLOBAL_VECTOR, dtype="float32")(pooled)
+    pooled = global_vector(pooled, config)
     if num_classes is None:
         return pooled
     _checks.at_least(
         "build_sora", "num_classes", num_classes, 2, "classes", "None leaves them out."
     )
-    x = layers.Dropout(config.dropout, name="dropout")(pooled)
+    return scores(pooled, config, num_classes)
+
+
+def global_vector(pooled: tf.Tensor, config: SoraConfig) -> tf.Tensor:
+    """Adds the global vector (B, D) to a graph: what a clip became, standardised if asked."""
+    if config.standardise:
+        pooled = layers.BatchNormalization(
+            momentum=NORM_MOMENTUM, center=False, scale=False, name="standardise", dtype="float32"
+        )(pooled)
+    return layers.Activation("linear", name=GLOBAL_VECTOR, dtype="float32")(pooled)
+
+
+def scores(vector: tf.Tensor, config: SoraConfig, num_classes: int) -> tf.Tensor:
+    """Adds the classifier to a graph: global vector (B, D) to scores (B, num_classes)."""
+    x = layers.Dropout(config.dropout, name="dropout")(vector)
     # A standardised vector is long, and random weights of so many values would shout: from zeros,
     # all classes are alike at first.
     start = "zeros" if config.standardise else "glorot_uniform"

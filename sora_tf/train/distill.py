@@ -6,7 +6,6 @@ taught are ordinary Keras losses on outputs of its own (`lessons`), which are go
 
 import json
 import logging
-import math
 import os
 import shutil
 from collections.abc import Sequence
@@ -20,24 +19,25 @@ from sora_tf._progress import counting
 from sora_tf.config import SoraConfig
 from sora_tf.data import Augment, Problems, clip_dataset, labels_of, read_index, split, write_index
 from sora_tf.models.sora import SCORES
-from sora_tf.train.evaluate import evaluate_run
+from sora_tf.train.batches import learnt_from, part_of, readable
+from sora_tf.train.derive import check_same
 from sora_tf.train.fit import (
     begin,
     class_weights,
     compile_model,
+    judge,
     precision,
     resume,
     strategy,
+    write_learnt,
 )
-from sora_tf.train.frozen import share_weights
 from sora_tf.train.keep import KeepEpochs
 from sora_tf.train.lessons import LOGITS, VECTOR, Lesson, compile_learner, learner, possible
-from sora_tf.train.plots import plot_curves
 from sora_tf.train.run import Run, RunError, load_model
 from sora_tf.train.settings import TrainConfig, usual_training
 from sora_tf.train.start import first_model
 from sora_tf.train.taught import in_turn, label_rows, with_answers
-from sora_tf.train.teacher import RELATIONS, View, ask_run, ask_table
+from sora_tf.train.teacher import RELATIONS, View, ask_run, ask_table, numbered
 from sora_tf.train.unlabelled import NO_LABEL, apart_from, read_unlabelled, real
 
 LOG = logging.getLogger(__name__)
@@ -111,11 +111,11 @@ def distill(
     run = _Student(out)
     kept = cache or run.path / "cache"
     if run.finished or run.checkpoint():
-        _check_same(run, asked)
+        check_same(run, ASKED, asked, "taught")
         config, clips = resume(run, where, model, chosen, varied, fit)
     else:
         clips, more = _clips(source, unlabelled, teacher, kept, chosen.seed)
-        _check_teacher(teacher, [*(clip for clip in clips if clip.split == "train"), *more], lesson)
+        _check_teacher(teacher, [*part_of(clips, "train"), *more], lesson)
         config = begin(run, where, clips, configs.resolve(model), chosen, varied, fit)
         (run.path / MORE).unlink(missing_ok=True)  # of a run that did not get far
         if more:
@@ -126,10 +126,8 @@ def distill(
     else:
         problems = Problems()
         history, terms = _fit(run, config, clips, asked, lesson, kept, problems, callbacks, verbose)
-        run.write_history(history)  # a kill may have come between checkpoint and table
-        plot_curves(history, run.path / "curves.png")
-        part = "test" if any(clip.split == "test" for clip in clips) else "val"
-        metrics = evaluate_run(run, part=part, cache=cache, problems=problems)
+        write_learnt(run, history)
+        metrics = judge(run, clips, cache, problems)
         write_json(run.metrics_path, {**metrics, "distilled": {**asked, "taught": terms}})
     if cache is None:
         shutil.rmtree(run.path / "cache", ignore_errors=True)
@@ -225,18 +223,6 @@ def _check_teacher(teacher, clips, lesson):
         )
 
 
-def _check_same(run, asked):
-    try:
-        found = json.loads((run.path / ASKED).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        found = None
-    if found != asked:
-        raise RunError(
-            f"{run.path} holds another run, or one taught in another way. Give another --out, or "
-            "the same arguments to go on with it."
-        )
-
-
 def _ask(asked, clips, labels, cache, problems, views):
     """The teacher's answers on clips, a set for each view, its scores in the order of the labels.
 
@@ -266,12 +252,8 @@ def _fit(run, config, clips, asked, lesson, cache, problems, callbacks, verbose)
     settings = TrainConfig(**config.training)
     augment = Augment.from_dict(config.augment)
     more = read_unlabelled(run.path / MORE) if (run.path / MORE).is_file() else []
-    labelled = [clip for clip in clips if clip.split == "train"]
-    held = [clip for clip in clips if clip.split == "val"]
-    if not labelled:
-        raise RunError(f"no clip of {config.source} is in the split 'train'. Correct the table.")
-    taught = [*labelled, *more]
-    views = [View(augment, settings.seed + 100_003 * n) for n in range(lesson.views)]
+    taught, held = [*learnt_from(clips, config.source), *more], part_of(clips, "val")
+    views = [View(augment, settings.seed_after(n)) for n in range(lesson.views)]
     answers = _ask(asked, taught, config.labels, cache, problems, views or [None])
     terms = possible(lesson, answers[0], augment)
     if not terms:
@@ -286,13 +268,11 @@ def _fit(run, config, clips, asked, lesson, cache, problems, callbacks, verbose)
         "cache": cache,
         "problems": problems,
     }
-    # A label of its own for each clip tells which clips a batch holds, and in what blend.
-    numbers = [str(number) for number in range(len(taught))]
-    numbered = [replace(clip, label=name) for clip, name in zip(taught, numbers, strict=True)]
+    apart, numbers = numbered(taught)
 
     def varied(seed, update=None):
         return clip_dataset(
-            numbered,
+            apart,
             numbers,
             training=True,
             augment=augment,
@@ -302,16 +282,12 @@ def _fit(run, config, clips, asked, lesson, cache, problems, callbacks, verbose)
         )
 
     with counting("decoding clips") as update:
-        batches = varied(settings.seed + 100_003 * len(history), update)
+        batches = varied(settings.seed_after(len(history)), update)
     validation = clip_dataset(held, config.labels, **shape) if held else None
-    bad = problems.names()
-    readable = [clip for clip in taught if clip.name not in bad]
-    if not readable:
-        raise RunError(f"not one training clip could be read; the first: {problems.lines()[0]}")
+    learnt = readable(taught, problems)
     weights = dict.fromkeys(range(len(config.labels)), 1.0)
     if settings.class_weights:
-        weights = class_weights([c for c in readable if c.label in config.labels], config.labels)
-    steps = settings.epochs * math.ceil(len(readable) / settings.batch_size)
+        weights = class_weights([c for c in learnt if c.label in config.labels], config.labels)
     keras.utils.set_random_seed(settings.seed)
     with strategy().scope(), precision(settings):
         student = first_model(config.model, len(config.labels), settings.weights)
@@ -319,7 +295,7 @@ def _fit(run, config, clips, asked, lesson, cache, problems, callbacks, verbose)
             model = load_model(checkpoint[0])
         else:
             model = learner(student, answers[0], terms)
-            compile_model(model, settings, steps)  # for its optimizer
+            compile_model(model, settings, settings.steps(len(learnt)))  # for its optimizer
             compile_learner(
                 model, model.optimizer, lesson, terms, settings.label_smoothing, settings.xla
             )
@@ -337,8 +313,6 @@ def _fit(run, config, clips, asked, lesson, cache, problems, callbacks, verbose)
         callbacks=[_Keep(run, history, student), *callbacks],
         verbose=verbose,
     )
-    if not run.model_path.is_file():  # somebody took it away: the last epoch is what is left
-        run.write_model(share_weights(model, student))
     return history, terms
 
 

@@ -1,35 +1,31 @@
 """From a folder of clips to a run folder, with Keras's own `model.fit`; resumes after a kill."""
 
 import logging
-import math
 import os
 import shutil
 import statistics
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 from sora_tf import config as configs
 from sora_tf._keras import keras
-from sora_tf._progress import counting
 from sora_tf.config import SoraConfig
 from sora_tf.data import (
     Augment,
     Clip,
     Problems,
-    clip_dataset,
     labels_of,
     read_index,
     split,
     write_index,
 )
 from sora_tf.models.sora import head_of, pooled_features
-from sora_tf.models.video_model import clips_at_once
+from sora_tf.train.batches import feature_views, labelled_batches, learnt_from, part_of
 from sora_tf.train.evaluate import evaluate_run
-from sora_tf.train.frozen import FeatureViews, features_key, share_weights
 from sora_tf.train.keep import KeepEpochs
 from sora_tf.train.kernel_decay import KernelDecayAdamW
 from sora_tf.train.plots import plot_curves
@@ -116,12 +112,24 @@ def complete(
         decoded = cache or run.path / "cache"
         problems = Problems()
         history = _fit(run, config, clips, decoded, problems, callbacks, verbose)
-        run.write_history(history)  # a kill may have come between checkpoint and table
-        plot_curves(history, run.path / "curves.png")
-        part = "test" if any(clip.split == "test" for clip in clips) else "val"
-        evaluate_run(run, part=part, cache=cache, problems=problems)
+        write_learnt(run, history)
+        judge(run, clips, cache, problems)
     if cache is None:
         shutil.rmtree(run.path / "cache", ignore_errors=True)
+
+
+def write_learnt(run: Run, history: Sequence[dict[str, float]]) -> None:
+    """Writes the epochs of a training that came to its end, as a table and as curves."""
+    run.write_history(history)  # a kill may have come between checkpoint and table
+    plot_curves(history, run.path / "curves.png")
+
+
+def judge(
+    run: Run, clips: Sequence[Clip], cache: str | os.PathLike[str] | None, problems: Problems
+) -> dict[str, Any]:
+    """Evaluates a run on the split "test" of its clips, on "val" where there is none."""
+    part = "test" if part_of(clips, "test") else "val"
+    return evaluate_run(run, part=part, cache=cache, problems=problems)
 
 
 def begin(run, source, clips, model, training, augment, fit):
@@ -140,13 +148,18 @@ def begin(run, source, clips, model, training, augment, fit):
     built = first_model(model, len(labels), training.weights)
     if training.frozen:
         head_of(built)
+    return write_begun(run, source, clips, model, labels, training, augment or Augment(), fit)
+
+
+def write_begun(run, source, clips, model, labels, training, augment, fit):
+    """Writes what a run is begun with, its clips first; returns its config."""
     config = RunConfig(
         model=model,
         labels=labels,
         fit=fit,
-        clip_seconds=usual_length([clip for clip in clips if clip.split == "train"]),
+        clip_seconds=usual_length(part_of(clips, "train")),
         training=asdict(training),
-        augment=(augment or Augment()).to_dict(),
+        augment=augment.to_dict(),
         source=os.path.abspath(source),
         versions=versions(),
     )
@@ -195,48 +208,24 @@ def usual_length(clips: Sequence[Clip]) -> float:
 def _fit(run, config, clips, cache, problems, callbacks, verbose):
     """Runs `model.fit` from the last checkpoint to the last epoch; returns the history."""
     settings = TrainConfig(**config.training)
-    parts = {name: [c for c in clips if c.split == name] for name in ("train", "val")}
-    if not parts["train"]:
-        raise RunError(f"no clip of {config.source} is in the split 'train'. Correct the table.")
+    learnt_from(clips, config.source)
     checkpoint = run.checkpoint()
     history = checkpoint[1] if checkpoint else []
-    at_once = clips_at_once(config.model.frames, config.model.size)
-    batch = at_once if settings.frozen else settings.batch_size
-    shape = {
-        "frames": config.model.frames,
-        "size": config.model.size,
-        "batch_size": batch,
-        "fit": config.fit,
-        "cache": cache,
-        "problems": problems,
-    }
-    varied = settings.views > 0 or not settings.frozen
     # A resumed run draws other numbers than the epochs behind it did; kept features stay.
     behind = 0 if settings.frozen else len(history)
-    with counting("decoding clips") as update:
-        training = clip_dataset(
-            parts["train"],
-            config.labels,
-            training=varied,
-            augment=Augment.from_dict(config.augment),
-            seed=settings.seed + 100_003 * behind,
-            progress=update,
-            **shape,
-        )
-    validation = clip_dataset(parts["val"], config.labels, **shape) if parts["val"] else None
-    readable = [clip for clip in parts["train"] if clip.name not in problems.names()]
-    if not readable:
-        raise RunError(f"not one training clip could be read; the first: {problems.lines()[0]}")
-    weights = class_weights(readable, config.labels) if settings.class_weights else None
-    steps = settings.epochs * math.ceil(len(readable) / settings.batch_size)
+    training, validation, learnt = labelled_batches(config, clips, cache, problems, behind)
+    weights = class_weights(learnt, config.labels) if settings.class_weights else None
     keras.utils.set_random_seed(settings.seed)
     whole = None
     with strategy().scope(), precision(settings):
         if settings.frozen:
             whole = first_model(config.model, len(config.labels), settings.weights)
-            training, validation = _features(
-                whole, config, cache, (readable, parts["val"]), (training, validation), len(history)
+            both = (training, validation), (learnt, part_of(clips, "val"))
+            seen, held = feature_views(pooled_features(whole), config, cache, *both)
+            training = seen.dataset(
+                settings.batch_size, training=True, seed=settings.seed, behind=len(history)
             )
+            validation = held and held.dataset(settings.batch_size)
         if checkpoint:
             model = load_model(checkpoint[0])
         elif settings.frozen:
@@ -244,7 +233,7 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
         else:
             model = first_model(config.model, len(config.labels), settings.weights)
         if not checkpoint:
-            compile_model(model, settings, steps)
+            compile_model(model, settings, settings.steps(len(learnt)))
     model.fit(
         training,
         validation_data=validation,
@@ -254,28 +243,7 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
         callbacks=[KeepEpochs(run, history, whole), *callbacks],
         verbose=verbose,
     )
-    if not run.model_path.is_file():  # somebody took it away: the last epoch is what is left
-        run.write_model(model if whole is None else share_weights(model, whole))
     return history
-
-
-def _features(whole, config, cache, parts, datasets, behind):
-    """The training and validation datasets of what a model's frozen extractor makes of clips."""
-    settings = TrainConfig(**config.training)
-    extractor = pooled_features(whole)
-    made: list[tf.data.Dataset | None] = []
-    for clips, dataset, training in zip(parts, datasets, (True, False), strict=True):
-        if dataset is None:
-            made.append(None)
-            continue
-        views = settings.views if training else 0
-        folder = Path(cache) / "features" / features_key(extractor, clips, config, views > 0)
-        with counting("features") as update:
-            kept = FeatureViews(folder, extractor, dataset, max(1, views), update)
-        made.append(
-            kept.dataset(settings.batch_size, training=training, seed=settings.seed, behind=behind)
-        )
-    return made
 
 
 def compile_model(model: keras.Model, settings: TrainConfig, steps: int) -> None:

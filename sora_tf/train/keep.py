@@ -38,11 +38,19 @@ class KeepEpochs(keras.callbacks.Callback):
         self.history.append(row)
         # Best first: a kill in between costs an epoch, not the best model.
         if quality(row) >= max(map(quality, self.history)):
-            self.run.write_model(
-                self.model if self.whole is None else share_weights(self.model, self.whole)
-            )
+            self._keep_model()
         self.run.write_checkpoint(self.model, self.history)
         self.run.write_history(self.history)
+
+    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
+        """Where somebody took the best model away, the last epoch's is what is left."""
+        if not self.run.model_path.is_file():
+            self._keep_model()
+
+    def _keep_model(self):
+        self.run.write_model(
+            self.model if self.whole is None else share_weights(self.model, self.whole)
+        )
 
 
 def quality(row: dict[str, float]) -> tuple[float, float]:

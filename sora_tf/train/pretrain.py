@@ -4,11 +4,10 @@ What it learns for that is kept, a model without a classifier, for training to b
 """
 
 import logging
-import math
 import os
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import numpy as np
 
@@ -17,14 +16,20 @@ from sora_tf._files import write_json
 from sora_tf._keras import keras
 from sora_tf._progress import counting
 from sora_tf.config import SoraConfig
-from sora_tf.data import Augment, Problems, clip_dataset, split, write_index
+from sora_tf.data import Augment, Problems, clip_dataset, split
 from sora_tf.models.sora import build_sora
-from sora_tf.train.fit import compile_model, precision, resume, strategy, usual_length
-from sora_tf.train.frozen import share_weights
+from sora_tf.train.batches import learnt_from, part_of, readable
+from sora_tf.train.fit import (
+    compile_model,
+    precision,
+    resume,
+    strategy,
+    write_begun,
+    write_learnt,
+)
 from sora_tf.train.keep import KeepEpochs
-from sora_tf.train.plots import plot_curves
 from sora_tf.train.questions import FASTER, ORDER, SPEED, asked_model, with_questions
-from sora_tf.train.run import Run, RunConfig, RunError, load_model, versions
+from sora_tf.train.run import Run, RunError, load_model
 from sora_tf.train.settings import TrainConfig, usual_training
 from sora_tf.train.start import first_model
 from sora_tf.train.unlabelled import NO_LABEL, read_unlabelled
@@ -85,8 +90,7 @@ def pretrain(
         history = _fit(
             run, config, clips, cache or run.path / "cache", problems, callbacks, verbose
         )
-        run.write_history(history)  # a kill may have come between checkpoint and table
-        plot_curves(history, run.path / "curves.png")
+        write_learnt(run, history)
         write_json(run.metrics_path, _metrics(history, clips, problems))
     if cache is None:
         shutil.rmtree(run.path / "cache", ignore_errors=True)
@@ -108,38 +112,24 @@ class _Keep(KeepEpochs):
 
 def _begin(run, source, clips, model, training, augment, fit):
     build_sora(model)  # a model that cannot be is found before any clip is read
-    config = RunConfig(
-        model=model,
-        labels=(),
-        fit=fit,
-        clip_seconds=usual_length([clip for clip in clips if clip.split == "train"]),
-        training=asdict(training),
-        augment=augment.to_dict(),
-        source=os.path.abspath(source),
-        versions=versions(),
-    )
     run.path.mkdir(parents=True, exist_ok=True)
     write_json(run.path / KIND, {"asked": [ORDER, SPEED], "faster": FASTER})
-    write_index(clips, run.path / "split.csv")
-    run.write_config(config)
-    return config
+    return write_begun(run, source, clips, model, (), training, augment, fit)
 
 
 def _fit(run, config, clips, cache, problems, callbacks, verbose):
     """Runs `model.fit` from the last checkpoint to the last epoch; returns the history."""
     settings = TrainConfig(**config.training)
-    parts = {name: [c for c in clips if c.split == name] for name in ("train", "val")}
-    if not parts["train"]:
-        raise RunError(f"no clip of {config.source} is in the split 'train'. Correct the table.")
+    shown, held = learnt_from(clips, config.source), part_of(clips, "val")
     checkpoint = run.checkpoint()
     history = checkpoint[1] if checkpoint else []
-    seed = settings.seed + 100_003 * len(history)
+    seed = settings.seed_after(len(history))
     frames = config.model.frames
 
-    def questions(part, training):
+    def questions(which, training):
         with counting("decoding clips") as update:
             batches = clip_dataset(
-                parts[part],
+                which,
                 [NO_LABEL],
                 frames=FASTER * frames,
                 size=config.model.size,
@@ -155,12 +145,9 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
             )
         return with_questions(batches, frames, seed if training else 0, training=training)
 
-    batches = questions("train", True)
-    readable = sum(clip.name not in problems.names() for clip in parts["train"])
-    if not readable:
-        raise RunError(f"not one training clip could be read; the first: {problems.lines()[0]}")
-    held = questions("val", False) if parts["val"] else None
-    steps = settings.epochs * math.ceil(readable / settings.batch_size)
+    batches = questions(shown, True)
+    steps = settings.steps(len(readable(shown, problems)))
+    validation = questions(held, False) if held else None
     keras.utils.set_random_seed(settings.seed)
     with strategy().scope(), precision(settings):
         plain = first_model(config.model, None, settings.weights)
@@ -177,14 +164,12 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
             )
     model.fit(
         batches,
-        validation_data=held,
+        validation_data=validation,
         epochs=settings.epochs,
         initial_epoch=len(history),
         callbacks=[_Keep(run, history, plain), *callbacks],
         verbose=verbose,
     )
-    if not run.model_path.is_file():  # somebody took it away: the last epoch is what is left
-        run.write_model(share_weights(model, plain))
     return history
 
 

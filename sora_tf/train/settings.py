@@ -1,5 +1,6 @@
 """How a model is trained: the settings, and those that suit a preset."""
 
+import math
 from dataclasses import dataclass
 
 from sora_tf import _checks
@@ -59,6 +60,14 @@ class TrainConfig:
             _checks.one_of(owner, "weights", self.weights, (*WEIGHTS, "a .keras file"))
         _checks.at_least(owner, "views", self.views, 0, "", "0 takes the clips as they are.")
         _checks.at_least(owner, "seed", self.seed, 0, "", "0 is as good as any.")
+
+    def steps(self, clips: int) -> int:
+        """Steps of the whole training on that many clips."""
+        return self.epochs * math.ceil(clips / self.batch_size)
+
+    def seed_after(self, epochs: int) -> int:
+        """Decides what is drawn after some epochs: other numbers than those behind drew."""
+        return self.seed + 100_003 * epochs
 
 
 def usual_training(model: SoraConfig | str) -> TrainConfig:

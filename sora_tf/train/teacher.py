@@ -130,13 +130,12 @@ def ask_run(
             return Answers(**{name: kept.get(name) for name in Answers.__dataclass_fields__})
     model = outspoken(run.load_model())
     problems = Problems() if problems is None else problems
-    numbers = [str(number) for number in range(len(clips))]
-    numbered = [replace(clip, label=name) for clip, name in zip(clips, numbers, strict=True)]
+    apart, numbers = numbered(clips)
     if view is not None:
         # What is blended with what depends on the batch; answers can be blended afterwards.
         augment = replace(view.augment, mixup=0.0)
         shape |= {"training": True, "augment": augment, "seed": view.seed}
-    dataset = clip_dataset(numbered, numbers, cache=cache, problems=problems, **shape)
+    dataset = clip_dataset(apart, numbers, cache=cache, problems=problems, **shape)
     rows: dict[int, dict[str, np.ndarray]] = {}
     for done, (batch, number) in enumerate(dataset, 1):
         given = model.predict_on_batch(batch)
@@ -151,6 +150,15 @@ def ask_run(
     with replacing(path) as beside, open(beside, "wb") as file:
         np.savez(file, **_given(answers))
     return answers
+
+
+def numbered(clips: Sequence[Clip]) -> tuple[list[Clip], list[str]]:
+    """Clips with a label of their own each, and these labels.
+
+    It tells which clips a batch holds, and in what blend.
+    """
+    numbers = [str(number) for number in range(len(clips))]
+    return [replace(clip, label=name) for clip, name in zip(clips, numbers, strict=True)], numbers
 
 
 def outspoken(model: keras.Model) -> VideoModel:

@@ -1,17 +1,13 @@
-import csv
 import itertools
 import json
-import os
 import shutil
-import signal
-import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from run_folders import history, kill_after_an_epoch
 
 from sora_tf._keras import keras
 from sora_tf.config import ExtractorConfig, RelationConfig, SoraConfig
@@ -35,11 +31,6 @@ CAUSAL = SoraConfig(
 )
 
 RECURRENT = RelationConfig(units=12, recurrent=True)
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
@@ -89,11 +80,6 @@ def scores_in_int8(run, clips, path):
 
 def accuracy(scores, truth):
     return (scores.argmax(axis=1) == truth).mean()
-
-
-def history(run):
-    with open(run.path / "history.csv") as file:
-        return list(csv.DictReader(file))
 
 
 # The twin.
@@ -352,14 +338,7 @@ def test_a_killed_one_goes_on_after_its_last_epoch(learned, cache, tmp_path):
         "compress_run(Run(run), out, qat=True, prune=0.5, epochs=4, cache=cache, verbose=0)"
     )
     command = [sys.executable, "-c", code, str(learned.path), str(out), str(cache)]
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    deadline = time.monotonic() + 300
-    while not list((out / "checkpoint").glob("epoch-*[1-9]")):
-        assert time.monotonic() < deadline
-        assert first.poll() is None, first.stdout.read().decode()
-        time.sleep(0.01)
-    os.kill(first.pid, signal.SIGKILL)
-    first.communicate()
+    kill_after_an_epoch(command, out)
     path, before = Run(out).checkpoint()
     assert not Run(out).finished
     zeros = [kernel.numpy() == 0 for kernel in prunable(load_model(path))]

@@ -1,17 +1,15 @@
-import csv
 import json
 import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 import tensorflow as tf
+from run_folders import history, kill_after_an_epoch
 
 from sora_tf._keras import keras
 from sora_tf.cli import main
@@ -44,11 +42,6 @@ CHANCE = 0.25
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def teacher(digits, settings, cache, tmp_path_factory):
     """A run that knows something."""
     training = replace(settings["training"], epochs=25)
@@ -77,11 +70,6 @@ def more(tmp_path_factory):
     for number, path in enumerate(sorted((folder / "labelled").glob("*/*.mp4"))):
         shutil.move(path, folder / "clips" / f"{number}.mp4")
     return folder / "clips"
-
-
-def history(run):
-    with open(run.path / "history.csv") as file:
-        return list(csv.DictReader(file))
 
 
 def test_a_run_and_its_table_teach_the_same(teacher, table, cache):
@@ -212,14 +200,7 @@ def test_a_killed_one_goes_on_after_its_last_epoch(teacher, digits, tmp_path):
     command = [sys.executable, "-m", "sora_tf.cli", "distill", str(digits / "index.csv"),
                "--teacher", str(teacher.path), "--out", str(out),
                "--model", "micro", "--augment", "none", "--epochs", "4"]  # fmt: skip
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    deadline = time.monotonic() + 300
-    while not list((out / "checkpoint").glob("epoch-*[1-9]")):
-        assert time.monotonic() < deadline
-        assert first.poll() is None, first.stdout.read().decode()
-        time.sleep(0.01)
-    os.kill(first.pid, signal.SIGKILL)
-    first.communicate()
+    kill_after_an_epoch(command, out)
     before = Run(out).checkpoint()[1]
     second = subprocess.run(command, capture_output=True, text=True)
     assert second.returncode == 0, second.stderr

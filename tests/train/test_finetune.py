@@ -1,6 +1,5 @@
 """Fine-tuning: which stages learn, when, how fast, and that a killed one goes on."""
 
-import csv
 import json
 import re
 import shutil
@@ -9,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import tensorflow as tf
+from run_folders import history
 
 from sora_tf._keras import keras
 from sora_tf.cli import main
@@ -32,11 +32,6 @@ MODEL = SoraConfig(
 )
 RNG = np.random.default_rng(0)
 BATCHES = 4  # 64 clips in batches of 16
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
@@ -68,11 +63,6 @@ def changed(before, after):
         name for name, values in before.items()
         if not all(map(np.array_equal, values, after[name]))
     }  # fmt: skip
-
-
-def history(run):
-    with open(run.path / "history.csv") as file:
-        return list(csv.DictReader(file))
 
 
 # Stages.

@@ -1,17 +1,15 @@
 import csv
 import json
-import os
 import shutil
-import signal
 import subprocess
 import sys
-import time
 import zipfile
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from run_folders import kill_after_an_epoch
 
 from sora_tf._keras import keras
 from sora_tf.config import SoraConfig, micro
@@ -75,15 +73,7 @@ def test_a_killed_run_goes_on_after_its_last_epoch(digits, tmp_path):
     command = [sys.executable, "-m", "sora_tf.cli", "train", str(digits / "index.csv"),
                "--out", str(tmp_path / "run"), "--model", "micro", "--augment", "none",
                "--epochs", "4", "--batch-size", "8"]  # fmt: skip
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    checkpoint = tmp_path / "run" / "checkpoint"
-    deadline = time.monotonic() + 120
-    while not list(checkpoint.glob("epoch-*[0-9]")):
-        assert time.monotonic() < deadline
-        assert first.poll() is None, first.stdout.read().decode()
-        time.sleep(0.01)
-    os.kill(first.pid, signal.SIGKILL)
-    first.communicate()
+    kill_after_an_epoch(command, tmp_path / "run")
     assert not Run(tmp_path / "run").finished
     done = len(Run(tmp_path / "run").checkpoint()[1])
     second = subprocess.run(command, capture_output=True, text=True)

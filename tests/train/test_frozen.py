@@ -1,10 +1,10 @@
 """Features made once: they are what the CNN gives, stay what they were, and train a head."""
 
-import csv
 from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
+from run_folders import history
 
 from sora_tf._keras import keras
 from sora_tf.config import ExtractorConfig, RelationConfig, SoraConfig
@@ -28,11 +28,6 @@ MODEL = SoraConfig(
 TRAINING = TrainConfig(epochs=20, batch_size=16, learning_rate=0.03, frozen=True)
 LABELS = ["left", "left-fast", "right", "right-fast"]
 VARIED = Augment(flip=False, mixup=0.0)
-
-
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
 
 
 @pytest.fixture(scope="module")
@@ -96,11 +91,6 @@ def same(one, other):
     for name, values in one.items():
         for old, new in zip(values, other[name], strict=True):
             np.testing.assert_array_equal(old, new)
-
-
-def history(run):
-    with open(run.path / "history.csv") as file:
-        return list(csv.DictReader(file))
 
 
 class StopAfter(keras.callbacks.Callback):

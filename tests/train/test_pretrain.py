@@ -1,14 +1,12 @@
-import csv
 import os
-import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from run_folders import history, kill_after_an_epoch
 
 from sora_tf.cli import main
 from sora_tf.data import read_index, write_digits
@@ -20,11 +18,6 @@ from sora_tf.train.pretrain import pretrain
 from sora_tf.train.questions import ORDER, SPEED, asked_model, choose, with_questions
 from sora_tf.train.run import load_model
 from sora_tf.train.start import take_weights
-
-
-def history(run):
-    with open(run.path / "history.csv") as file:
-        return list(csv.DictReader(file))
 
 
 def draws(order, speed, start, keys):
@@ -104,11 +97,6 @@ def clips(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def cache(tmp_path_factory):
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(scope="module")
 def pretrained(clips, settings, cache, tmp_path_factory):
     training = replace(settings["training"], epochs=12, learning_rate=2e-3)
     out = tmp_path_factory.mktemp("pretrained") / "run"
@@ -174,14 +162,7 @@ def test_a_killed_one_goes_on_after_its_last_epoch(digits, tmp_path):
     out = tmp_path / "run"
     command = [sys.executable, "-m", "sora_tf.cli", "pretrain", str(digits / "left"), "--out",
                str(out), "--model", "micro", "--augment", "none", "--epochs", "4"]  # fmt: skip
-    first = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
-    deadline = time.monotonic() + 300
-    while not list((out / "checkpoint").glob("epoch-*[1-9]")):
-        assert time.monotonic() < deadline
-        assert first.poll() is None, first.stdout.read().decode()
-        time.sleep(0.01)
-    os.kill(first.pid, signal.SIGKILL)
-    first.communicate()
+    kill_after_an_epoch(command, out)
     before = Run(out).checkpoint()[1]
     assert not Run(out).finished
     second = subprocess.run(command, capture_output=True, text=True)

@@ -393,11 +393,12 @@ def test_heads_are_searched_on_features_made_once(asked, tmp_path, monkeypatch):
     from sora_tf.train.tune import trial
 
     made, measured = [], []
-    views = trial.FeatureViews
+    views = trial.feature_views
 
-    def counted(folder, *arguments):
-        made.append(folder)
-        return views(folder, *arguments)
+    def counted(*arguments):
+        found = views(*arguments)
+        made.extend(found)
+        return found
 
     class Fast:
         name = "nothing"
@@ -406,7 +407,7 @@ def test_heads_are_searched_on_features_made_once(asked, tmp_path, monkeypatch):
             measured.append(config)
             return Cost(1.0, 1.0)
 
-    monkeypatch.setattr(trial, "FeatureViews", counted)
+    monkeypatch.setattr(trial, "feature_views", counted)
     run = tune(
         **{
             **asked,
