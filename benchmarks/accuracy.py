@@ -4,13 +4,16 @@ python benchmarks/accuracy.py {fight,drone,digits} CLIPS --out DIR [--seeds 3 4 
 
 Every seed deals the clips into five parts anew; four train, the fifth is tested, and nothing is
 chosen by it: the last epoch of a fixed number is what counts. What stands on EfficientNet-Lite0
-gets the same frozen features, made once; C3D, SlowFast and `small` learn from pixels. DIR gets the
-parts of every seed (split.csv), the figures and predictions of every training, and table.md. What
-is there already is not trained again.
+gets the same frozen features, made once; C3D, SlowFast and `small` learn from pixels. For `digits`
+CLIPS is the folder of MNIST's four files: each seed makes 2,000 clips of moving digits, each part
+from images of its own, and all models learn from pixels. DIR gets the parts of every seed
+(split.csv), the figures and predictions of every training, and table.md. What is there already is
+not trained again.
 """
 
 import argparse
 import functools
+import gzip
 import json
 import statistics
 import time
@@ -23,20 +26,31 @@ from _machine import print_machine
 
 from sora_tf._files import write_json
 from sora_tf._keras import keras
-from sora_tf.config import SoraConfig, lite, small
-from sora_tf.data import Augment, Clip, clip_dataset, folds, labels_of, read_index, write_index
+from sora_tf._progress import counting
+from sora_tf.config import SoraConfig, lite, micro, small
+from sora_tf.data import (
+    Augment,
+    Clip,
+    clip_dataset,
+    folds,
+    labels_of,
+    read_index,
+    write_digits,
+    write_index,
+)
 from sora_tf.models import layer_costs
 from sora_tf.models.baselines import BASELINES
 from sora_tf.models.extractor import without_memory
 from sora_tf.models.sora import build_sora, head_of, pooled_features
 from sora_tf.models.video_model import FRAMES, MASK, VideoModel, clips_at_once
+from sora_tf.train.demo import AUGMENT as DIGITS_AUGMENT
 from sora_tf.train.fit import compile_model
 from sora_tf.train.frozen import FeatureViews
 from sora_tf.train.settings import TrainConfig, usual_training
 
 PARTS = 5
 POOLED = 1280  # the first of Lite0's features: the pooled maps; what follows are changes
-OURS = "lite"
+DIGITS = 400  # clips a part
 Build = Callable[[SoraConfig, int], VideoModel]
 
 
@@ -48,13 +62,13 @@ class Entry:
         build: (config, classes) to the model.
         config: what it is built from.
         training: how it is trained.
-        frozen: whether it stands on Lite0's features.
+        augment: how its clips are varied; None stands on Lite0's features, which are not.
     """
 
     build: Build
     config: SoraConfig
     training: TrainConfig
-    frozen: bool
+    augment: Augment | None = None
 
 
 def on_features(
@@ -62,12 +76,25 @@ def on_features(
 ) -> Entry:
     """A model on Lite0's frozen features."""
     training = replace(usual_training(lite()), **settings)
-    return Entry(build, config or lite(), training, frozen=True)
+    return Entry(build, config or lite(), training)
 
 
 def on_pixels(build: Build, config: SoraConfig) -> Entry:
     """A model that learns from pixels."""
-    return Entry(build, config, usual_training(config), frozen=False)
+    return Entry(build, config, usual_training(config), Augment())
+
+
+def on_digits(build: Build = build_sora, config: SoraConfig | None = None) -> Entry:
+    """A model that learns moving digits from pixels, as `sora-tf demo` does."""
+    training = TrainConfig(epochs=15, batch_size=16, learning_rate=2e-3)
+    return Entry(build, config or micro(), training, DIGITS_AUGMENT)
+
+
+def micro_with(memory: bool = True, **other: object) -> SoraConfig:
+    """`micro` with something else, with or without memory."""
+    config = micro()
+    extractor = config.extractor if memory else without_memory(config.extractor)
+    return replace(config, extractor=extractor, **other)
 
 
 def lite_with(change: bool = True, **relation: object) -> SoraConfig:
@@ -88,8 +115,8 @@ def bare(change: bool = True, **other: object) -> SoraConfig:
     return replace(lite_with(change), relation=None, **other)
 
 
-ENTRIES = {
-    OURS: on_features(),
+FILM = {
+    "lite": on_features(),
     "no relation": on_features(bare()),
     "no memory": on_features(lite_with(change=False)),
     "frame mean": on_features(bare(change=False)),
@@ -109,6 +136,19 @@ ENTRIES = {
     "C3D": on_pixels(BASELINES["c3d"], small()),
     "SlowFast": on_pixels(BASELINES["slowfast"], small()),
 }
+DIGITS_ENTRIES = {
+    "micro": on_digits(),
+    "no relation": on_digits(config=micro_with(relation=None)),
+    "no memory": on_digits(config=micro_with(memory=False)),
+    "frame mean": on_digits(BASELINES["frame_mean"]),
+    "single frame": on_digits(BASELINES["single_frame"]),
+    "CNN-LSTM": on_digits(BASELINES["cnn_lstm"]),
+    "CNN-BiLSTM-attention": on_digits(BASELINES["cnn_bilstm_attention"]),
+    "transformer": on_digits(BASELINES["transformer"]),
+    "C3D": on_digits(BASELINES["c3d"]),
+    "SlowFast": on_digits(BASELINES["slowfast"]),
+}
+ENTRIES = {"fight": FILM, "drone": FILM, "digits": DIGITS_ENTRIES}  # the first of each is ours
 
 
 @dataclass(frozen=True)
@@ -116,13 +156,11 @@ class Clips:
     """What is classified.
 
     Args:
-        clips: all of it.
         labels: class names.
         deal: (seed) to the five parts.
         cache: folder for decoded clips and features.
     """
 
-    clips: list[Clip]
     labels: tuple[str, ...]
     deal: Callable[[int], list[list[Clip]]]
     cache: Path
@@ -140,7 +178,36 @@ def contiguous(clips: list[Clip], seed: int) -> list[list[Clip]]:
     return parts
 
 
-DEALS = {"fight": lambda clips, seed: folds(clips, PARTS, seed), "drone": contiguous}
+def mnist(folder: Path) -> np.ndarray:
+    """All 70,000 digits (N, 28, 28) uint8; a file has a header of 16 bytes."""
+    names = ("train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz")
+    read = [gzip.decompress((folder / name).read_bytes())[16:] for name in names]
+    return np.frombuffer(b"".join(read), np.uint8).reshape(-1, 28, 28)
+
+
+def digits(source: Path, out: Path, seed: int) -> list[list[Clip]]:
+    """Parts of moving digits, each from every fifth image."""
+    images, config, parts = mnist(source), micro(), []
+    for number in range(PARTS):
+        folder = out / f"seed{seed}" / f"part{number}"
+        if not (folder / "index.csv").exists():
+            own, counts = images[number::PARTS], {"train": DIGITS}
+            with counting(f"seed {seed}, part {number}") as update:
+                write_digits(
+                    folder, counts, config.frames, config.size[0], seed, images=own, progress=update
+                )
+        parts.append(read_index(folder / "index.csv"))
+    return parts
+
+
+def clips_of(what: str, source: Path, out: Path) -> Clips:
+    """The clips that were asked for and how they are dealt."""
+    if what == "digits":
+        deal = functools.cache(functools.partial(digits, source, out / "clips"))
+        return Clips(labels_of(deal(3)[0]), deal, out / "cache")
+    clips = read_index(source)
+    dealt = contiguous if what == "drone" else lambda clips, seed: folds(clips, PARTS, seed)
+    return Clips(labels_of(clips), functools.partial(dealt, clips), out / "cache")
 
 
 @functools.cache
@@ -192,7 +259,7 @@ def train_whole(entry: Entry, data: Clips, parts, seed: int):
     shape = {"frames": entry.config.frames, "size": entry.config.size, "cache": data.cache}
     shape["batch_size"] = settings.batch_size
     training = clip_dataset(
-        parts["train"], data.labels, training=True, augment=Augment(), seed=seed, **shape
+        parts["train"], data.labels, training=True, augment=entry.augment, seed=seed, **shape
     )
     test = clip_dataset(parts["test"], data.labels, **shape)
     model = entry.build(entry.config, len(data.labels))
@@ -211,9 +278,10 @@ def cost(entry: Entry, whole: VideoModel) -> dict[str, float]:
     }
 
 
-def run(name: str, data: Clips, source: Path, out: Path, seeds: list[int]) -> list[dict]:
+def run(
+    name: str, entry: Entry, data: Clips, source: Path, out: Path, seeds: list[int]
+) -> list[dict]:
     """All trainings of one model, those that are there already left as they are."""
-    entry = ENTRIES[name]
     head, facts, made = None, {}, []
     for seed in seeds:
         dealt = data.deal(seed)
@@ -224,7 +292,7 @@ def run(name: str, data: Clips, source: Path, out: Path, seeds: list[int]) -> li
                 if not facts:
                     whole = entry.build(entry.config, len(data.labels))
                     facts = cost(entry, whole)
-                    head = head_of(whole) if entry.frozen else None
+                    head = head_of(whole) if entry.augment is None else None
                     keras.backend.clear_session()
                 parts = {
                     "test": dealt[number],
@@ -234,7 +302,7 @@ def run(name: str, data: Clips, source: Path, out: Path, seeds: list[int]) -> li
                 marked = [replace(c, split=part) for part, own in parts.items() for c in own]
                 write_index(marked, folder / "split.csv")
                 keras.utils.set_random_seed(100 * seed + number)
-                if entry.frozen:
+                if entry.augment is None:
                     scores, spent, history = train_head(entry, head, data, source, parts, seed)
                 else:
                     scores, spent, history = train_whole(entry, data, parts, seed)
@@ -266,14 +334,14 @@ def run(name: str, data: Clips, source: Path, out: Path, seeds: list[int]) -> li
     return made
 
 
-def table(rows: dict[str, list[dict]]) -> str:
-    """The figures as Markdown: mean and standard deviation over folds and seeds."""
+def table(rows: dict[str, list[dict]], best: str) -> str:
+    """The figures as Markdown: mean and standard deviation over folds and seeds, beside `best`."""
     lines = [
         "| model | accuracy | ± over folds | ± over seeds | clips lost and gained against ours "
         "| parameters | M MACs a clip | s of processor to train |",
         "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
     ]
-    ours = _right(rows.get(OURS, []))
+    ours = _right(rows.get(best, []))
     for name, made in rows.items():
         accuracy = [m["accuracy"] for m in made]
         by_seed = [
@@ -288,7 +356,7 @@ def table(rows: dict[str, list[dict]]) -> str:
         over_seeds = statistics.stdev(by_seed) if len(by_seed) > 1 else 0.0
         lines.append(
             f"| {name} | {statistics.mean(accuracy):.1%} | {over_folds:.1%} | {over_seeds:.1%} | "
-            f"{'' if name == OURS else f'{lost} / {gained} of {len(both)}'} | "
+            f"{'' if name == best else f'{lost} / {gained} of {len(both)}'} | "
             f"{made[0]['parameters']:,} | {made[0]['million_macs']:,.0f} | "
             f"{statistics.median(m['cpu_seconds'] for m in made):.1f} |"
         )
@@ -302,23 +370,25 @@ def _right(made):
 def main() -> None:
     """Trains, tests and prints."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("what", choices=DEALS)
-    parser.add_argument("clips", type=Path, help="folder of class folders")
+    parser.add_argument("what", choices=ENTRIES)
+    parser.add_argument("clips", type=Path, help="folder of class folders, or of MNIST's files")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[3, 4, 5])
-    parser.add_argument("--models", nargs="+", default=list(ENTRIES), choices=list(ENTRIES))
+    parser.add_argument("--models", nargs="+", metavar="NAME", help="some of the table's rows")
     options = parser.parse_args()
+    entries = ENTRIES[options.what]
+    if unknown := set(options.models or ()) - entries.keys():
+        parser.error(f"no model {', '.join(unknown)}; there are {', '.join(entries)}")
     print_machine("sora_tf", "tensorflow", "tf_keras", "tensorflow-gnn", "numpy")
-    clips = read_index(options.clips)
-    cache = options.out / "cache"
-    deal = functools.partial(DEALS[options.what], clips)
-    data = Clips(clips, labels_of(clips), deal, cache)
+    data = clips_of(options.what, options.clips, options.out)
+    best = next(iter(entries))
     rows: dict[str, list[dict]] = {}
-    for name in options.models:
-        rows[name] = run(name, data, options.clips, options.out, options.seeds)
-        print(table({key: rows[key] for key in {OURS, name} & rows.keys()}).splitlines()[-1])
-    (options.out / "table.md").write_text(table(rows))
-    print(table(rows))
+    for name in options.models or entries:
+        rows[name] = run(name, entries[name], data, options.clips, options.out, options.seeds)
+        shown = {key: rows[key] for key in (best, name) if key in rows}
+        print(table(shown, best).splitlines()[-1], flush=True)
+    (options.out / "table.md").write_text(table(rows, best))
+    print(table(rows, best))
 
 
 if __name__ == "__main__":

@@ -14,22 +14,21 @@ import argparse
 import json
 import statistics
 import time
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import streaming_peers as peers
+from _folds import PARTS, dealt
 
 from sora_tf._files import write_json
 from sora_tf._keras import keras
 from sora_tf.config import SoraConfig, small
-from sora_tf.data import Augment, Clip, clip_dataset, folds, labels_of, read_index, write_index
+from sora_tf.data import Augment, clip_dataset, labels_of, read_index, write_index
 from sora_tf.models import build_sora
 from sora_tf.train import TrainConfig
 from sora_tf.train.fit import compile_model
 from sora_tf.train.keep import quality
 
-PARTS = 5
 OURS = "sora_tf"
 SIDES = {"movinet-a0-stream": 172, "mobilenetv3-small-lstm": 224}
 
@@ -45,20 +44,6 @@ class BestEpoch(keras.callbacks.Callback):
         """Compares accuracy first, then loss."""
         if quality(logs) >= self.best:
             self.best, self.epoch, self.weights = quality(logs), epoch + 1, self.model.get_weights()
-
-
-def dealt(source: Path, seed: int) -> list[list[Clip]]:
-    """The clips of every fold, each with its split: "train", "val" or "test"."""
-    parts = folds(read_index(source), PARTS, seed)
-    made = []
-    for test in range(PARTS):
-        names = ["train"] * PARTS
-        names[test], names[(test + 1) % PARTS] = "test", "val"
-        made.append(
-            [replace(clip, split=name) for name, part in zip(names, parts, strict=True)
-             for clip in part]
-        )  # fmt: skip
-    return made
 
 
 def build(name, config, classes, checkpoint):
@@ -132,7 +117,7 @@ def run_folds(options: argparse.Namespace) -> list[dict]:
         training = {**values["training"], "epochs": options.epochs, "seed": options.seed}
         settings, augment = TrainConfig(**training), Augment.from_dict(values["augment"])
     figures = []
-    for number, clips in enumerate(dealt(options.clips, options.seed)[: options.folds]):
+    for number, clips in enumerate(dealt(read_index(options.clips), options.seed)[: options.folds]):
         folder = options.out / f"fold{number}"
         folder.mkdir(parents=True, exist_ok=True)
         write_index(clips, folder / "split.csv")

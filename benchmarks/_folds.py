@@ -1,0 +1,21 @@
+"""Five parts of the clips: one tests, the next chooses the epoch, three train."""
+
+from dataclasses import replace
+
+from sora_tf.data import Clip, folds
+
+PARTS = 5
+
+
+def dealt(clips: list[Clip], seed: int) -> list[list[Clip]]:
+    """The clips of every fold, each with its split: "train", "val" or "test"."""
+    parts = folds(clips, PARTS, seed)
+    made = []
+    for test in range(PARTS):
+        names = ["train"] * PARTS
+        names[test], names[(test + 1) % PARTS] = "test", "val"
+        made.append(
+            [replace(clip, split=name) for name, part in zip(names, parts, strict=True)
+             for clip in part]
+        )  # fmt: skip
+    return made
