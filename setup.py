@@ -69,7 +69,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.10,<3.13",
     packages=find_packages(include=["sora_tf", "sora_tf.*"]),
-    package_data={"sora_tf": ["py.typed"]},
+    package_data={"sora_tf": ["py.typed", "weights/*/*"]},
     install_requires=REQUIRES,
     extras_require=EXTRAS,
     entry_points={"console_scripts": ["sora-tf=sora_tf.cli:main"]},

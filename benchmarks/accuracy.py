@@ -3,12 +3,13 @@
 python benchmarks/accuracy.py {fight,drone,digits} CLIPS --out DIR [--seeds 3 4 5] [--models NAMES]
 
 Every seed deals the clips into five parts anew; four train, the fifth is tested, and nothing is
-chosen by it: the last epoch of a fixed number is what counts. What stands on EfficientNet-Lite0
-gets the same frozen features, made once; C3D, SlowFast and `small` learn from pixels. For `digits`
-CLIPS is the folder of MNIST's four files: each seed makes 2,000 clips of moving digits, each part
-from images of its own, and all models learn from pixels. DIR gets the parts of every seed
-(split.csv), the figures and predictions of every training, and table.md. What is there already is
-not trained again.
+chosen by it: the last epoch of a fixed number is what counts. What stands on EfficientNet-Lite
+gets the same frozen features, made once; C3D, SlowFast and `small` learn from pixels. For `drone`,
+whose objects take 0.3 % of the picture, frames have 512 × 640 pixels. For `digits` CLIPS is the
+folder of MNIST's four files: each seed makes 2,000 clips of moving digits, each part from images
+of its own, and all models learn from pixels. DIR gets the parts of every seed (split.csv), the
+figures and predictions of every training, and table.md. What is there already is not trained
+again.
 """
 
 import argparse
@@ -49,7 +50,7 @@ from sora_tf.train.frozen import FeatureViews
 from sora_tf.train.settings import TrainConfig, usual_training
 
 PARTS = 5
-POOLED = 1280  # the first of Lite0's features: the pooled maps; what follows are changes
+POOLED = 1280  # means over the picture of a Lite's features; then as many peaks, then changes
 DIGITS = 400  # clips a part
 Build = Callable[[SoraConfig, int], VideoModel]
 
@@ -62,7 +63,7 @@ class Entry:
         build: (config, classes) to the model.
         config: what it is built from.
         training: how it is trained.
-        augment: how its clips are varied; None stands on Lite0's features, which are not.
+        augment: how its clips are varied; None stands on frozen features, of clips as they are.
     """
 
     build: Build
@@ -71,12 +72,9 @@ class Entry:
     augment: Augment | None = None
 
 
-def on_features(
-    config: SoraConfig | None = None, build: Build = build_sora, **settings: object
-) -> Entry:
-    """A model on Lite0's frozen features."""
-    training = replace(usual_training(lite()), **settings)
-    return Entry(build, config or lite(), training)
+def on_features(config: SoraConfig | None = None, build: Build = build_sora) -> Entry:
+    """A model on the frozen features of EfficientNet-Lite."""
+    return Entry(build, config or lite(), usual_training(lite()))
 
 
 def on_pixels(build: Build, config: SoraConfig) -> Entry:
@@ -86,7 +84,7 @@ def on_pixels(build: Build, config: SoraConfig) -> Entry:
 
 def on_digits(build: Build = build_sora, config: SoraConfig | None = None) -> Entry:
     """A model that learns moving digits from pixels, as `sora-tf demo` does."""
-    training = TrainConfig(epochs=15, batch_size=16, learning_rate=2e-3)
+    training = TrainConfig(epochs=10, batch_size=16, learning_rate=2e-3)
     return Entry(build, config or micro(), training, DIGITS_AUGMENT)
 
 
@@ -136,6 +134,30 @@ FILM = {
     "C3D": on_pixels(BASELINES["c3d"], small()),
     "SlowFast": on_pixels(BASELINES["slowfast"], small()),
 }
+
+
+def large(config: SoraConfig, block: str = "lite0", peak: bool = True) -> SoraConfig:
+    """The same model on `drone`'s large pictures of small things, on that Lite."""
+    extractor = replace(config.extractor, block=block, peak=peak)
+    return replace(config, size=(512, 640), extractor=extractor)
+
+
+DRONE = {
+    "lite": on_features(large(lite())),
+    "no relation": on_features(large(bare())),
+    "no memory": on_features(large(lite_with(change=False))),
+    "no peaks": on_features(large(lite(), peak=False)),
+    "frame mean": on_features(large(bare(change=False), peak=False)),
+    "frame mean and peaks": on_features(large(bare(change=False))),
+    "single frame": on_features(large(bare(change=False, frames=1), peak=False)),
+    "CNN-LSTM": on_features(large(lite(), peak=False), BASELINES["cnn_lstm"]),
+    "CNN-LSTM, peaks": on_features(large(lite()), BASELINES["cnn_lstm"]),
+    "CNN-BiLSTM-attention": on_features(
+        large(lite(), peak=False), BASELINES["cnn_bilstm_attention"]
+    ),
+    "transformer": on_features(large(lite(), peak=False), BASELINES["transformer"]),
+    "lite2": on_features(large(lite(), "lite2")),
+}
 DIGITS_ENTRIES = {
     "micro": on_digits(),
     "no relation": on_digits(config=micro_with(relation=None)),
@@ -148,7 +170,7 @@ DIGITS_ENTRIES = {
     "C3D": on_digits(BASELINES["c3d"]),
     "SlowFast": on_digits(BASELINES["slowfast"]),
 }
-ENTRIES = {"fight": FILM, "drone": FILM, "digits": DIGITS_ENTRIES}  # the first of each is ours
+ENTRIES = {"fight": FILM, "drone": DRONE, "digits": DIGITS_ENTRIES}  # the first of each is ours
 
 
 @dataclass(frozen=True)
@@ -194,7 +216,13 @@ def digits(source: Path, out: Path, seed: int) -> list[list[Clip]]:
             own, counts = images[number::PARTS], {"train": DIGITS}
             with counting(f"seed {seed}, part {number}") as update:
                 write_digits(
-                    folder, counts, config.frames, config.size[0], seed, images=own, progress=update
+                    folder,
+                    counts,
+                    config.frames,
+                    config.size[0],
+                    PARTS * seed + number,  # rows and places of its own as well
+                    images=own,
+                    progress=update,
                 )
         parts.append(read_index(folder / "index.csv"))
     return parts
@@ -211,16 +239,20 @@ def clips_of(what: str, source: Path, out: Path) -> Clips:
 
 
 @functools.cache
-def features_of(cache: Path, source: Path) -> dict[str, np.ndarray]:
-    """Lite0's features of every clip, with memory of the last frame: name of the clip to (T, F)."""
-    config = lite()
+def features_of(
+    cache: Path, source: Path, block: str, size: tuple[int, int]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """A Lite's means, peaks and changes of every clip: its name to (T, F) and mask."""
+    extractor = replace(lite().extractor, block=block, peak=True)
+    config = replace(lite(), size=size, extractor=extractor)
     clips = read_index(source)
     labels = labels_of(clips)
     whole = build_sora(config, weights="imagenet")
     extractor = pooled_features(whole)
     shape = {"frames": config.frames, "size": config.size, "cache": cache}
     shape["batch_size"] = clips_at_once(config.frames, config.size)
-    kept = FeatureViews(cache / "features", extractor, clip_dataset(clips, labels, **shape))
+    folder = cache / f"{block}-{size[0]}x{size[1]}"
+    kept = FeatureViews(folder, extractor, clip_dataset(clips, labels, **shape))
     batches = [(clip[FRAMES], clip[MASK]) for clip, _ in kept.dataset(16)]
     features, masks = (np.concatenate(column) for column in zip(*batches, strict=True))
     return {c.name: (f, m) for c, f, m in zip(clips, features, masks, strict=True)}
@@ -228,13 +260,18 @@ def features_of(cache: Path, source: Path) -> dict[str, np.ndarray]:
 
 def train_head(entry: Entry, head: VideoModel, data: Clips, source: Path, parts, seed: int):
     """Trains on features; returns the model, the test scores and seconds of processor."""
-    known = features_of(data.cache, source)
+    known = features_of(data.cache, source, entry.config.extractor.block, entry.config.size)
     frames = entry.config.frames
-    changes = entry.config.extractor.change and entry.build is build_sora
+    seen, ours = entry.config.extractor, entry.build is build_sora
 
     def arrays(clips):
         x, mask = (np.stack(column) for column in zip(*(known[c.name] for c in clips), strict=True))
-        x = x if changes else x[..., :POOLED]
+        taken = [x[..., :POOLED]]
+        if seen.peak:
+            taken.append(x[..., POOLED : 2 * POOLED])
+        if seen.change and ours:
+            taken.append(x[..., 2 * POOLED :])
+        x = np.concatenate(taken, axis=-1)
         if frames == 1:  # the middle one
             middle = (mask.sum(1) - 1) // 2
             x, mask = x[np.arange(len(x)), middle][:, None], mask[:, :1]

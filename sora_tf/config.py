@@ -51,6 +51,8 @@ class ExtractorConfig:
         expansion: width of a separable block's inside, as a multiple of its input channels.
         memory: share of a convolution's input channels that comes from the previous frame,
             from 0 (no memory) to 0.5.
+        peak: add to the pooled features the largest value of each anywhere in the picture, which
+            a mean over a large picture hides where things are small.
         change: add to the pooled features how much each changes, at most, between a frame and
             the one before, at any place of the last maps and, but for keras.applications, of
             those at twice their size.
@@ -63,6 +65,7 @@ class ExtractorConfig:
     depths: tuple[int, ...] = (1, 2, 3, 3, 2)
     expansion: int = 4
     memory: float = 0.25
+    peak: bool = False
     change: bool = False
     features: int = 256
     dropout: float = 0.0

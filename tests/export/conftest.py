@@ -14,7 +14,9 @@ def causal_run(digits, settings, tmp_path_factory):
     model = SoraConfig(
         frames=8,
         size=(28, 28),
-        extractor=ExtractorConfig(channels=(8, 16), depths=(1, 2), expansion=2, features=24),
+        extractor=ExtractorConfig(
+            channels=(8, 16), depths=(1, 2), expansion=2, peak=True, change=True, features=24
+        ),
         relation=RelationConfig(units=24, window=4, heads=2, blocks=1),
     )
     training = replace(settings["training"], epochs=4)

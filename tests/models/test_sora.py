@@ -12,6 +12,7 @@ from sora_tf.models import (
     build_temporal_relation_model,
     embedder,
 )
+from sora_tf.models.sora import pooled_features
 
 RNG = np.random.default_rng(0)
 TINY = SoraConfig(
@@ -79,6 +80,20 @@ def test_padded_is_bare(pooling, block):
     np.testing.assert_allclose(padded["global_vector"], bare["global_vector"], atol=1e-5)
     np.testing.assert_allclose(padded["frame_vectors"][:, :4], bare["frame_vectors"], atol=1e-5)
     np.testing.assert_allclose(model({"frames": x, "mask": mask}), short(x[:, :4]), atol=1e-5)
+
+
+def test_features_are_means_then_peaks_then_changes():
+    extractor = replace(TINY.extractor, memory=0.0, peak=True, change=True)
+    model = settle(build_sora(replace(TINY, extractor=extractor), 3))
+    x = {"frames": clips(TINY)[:1], "mask": np.ones((1, TINY.frames), bool)}
+    maps = keras.Model(model.inputs, model.get_layer("pool").input)(x).numpy()  # (T, h, w, C)
+    width = maps.shape[-1]
+    found = pooled_features(model)(x).numpy()[0]
+    np.testing.assert_allclose(found[:, :width], maps.mean((1, 2)), atol=1e-5)
+    np.testing.assert_allclose(found[:, width : 2 * width], maps.max((1, 2)), atol=1e-5)
+    apart = np.abs(np.diff(maps, axis=0)).max((1, 2))
+    np.testing.assert_allclose(found[1:, -width:], apart, atol=1e-5)
+    assert (found[:, width : 2 * width] > found[:, :width] + 1e-3).any()
 
 
 def test_three_ways_to_give_a_clip():

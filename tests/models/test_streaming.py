@@ -55,6 +55,10 @@ def test_clip_is_stream_for_plain_convolutions():
     run_both(replace(TINY, extractor=extractor, relation=None), 4)
 
 
+def test_clip_is_stream_with_peaks_and_changes():
+    run_both(replace(TINY, extractor=replace(TINY.extractor, peak=True, change=True)), 4)
+
+
 @pytest.mark.parametrize("extractor", ["separable", "conv"])
 def test_frame_by_frame_of_known_length_is_the_clip(extractor):
     config = TINY

@@ -233,6 +233,7 @@ def _extractor(model):
         ]
     if extractor.block == "separable":
         found["extractor.block"] = ["separable", "lite0"]
+        found["extractor.peak"] = [False, True]
         found["extractor.change"] = [False, True]
     return found
 
