@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pyarrow.parquet as parquet
 import pytest
 
@@ -133,6 +134,11 @@ def test_embed_without_a_run(clip, tmp_path, capsys):
     (row,) = parquet.read_table(table).to_pylist()
     assert row["path"] == clip
     assert len(row["global_vector"]) == len(row["frame_vectors"][0]) == 5344
+    assert main(["embed", clip, "-o", str(table), "--weights", "imagenet"]) == 0
+    (bare,) = parquet.read_table(table).to_pylist()
+    # The weights that come with sora_tf scale the global vector, and nothing before it.
+    np.testing.assert_allclose(bare["frame_vectors"], row["frame_vectors"], atol=1e-5)
+    assert not np.allclose(bare["global_vector"], row["global_vector"], atol=0.1)
 
 
 def test_embed_asks_for_what_is_missing(run, clip, tmp_path, capsys):
@@ -140,6 +146,8 @@ def test_embed_asks_for_what_is_missing(run, clip, tmp_path, capsys):
     # It may have been meant for a run's: vectors of another model would not be noticed.
     assert main(["embed", "no_run", clip, "-o", table]) == 1
     assert "no_run: there is no such run or file" in complaint(capsys)
+    assert main(["embed", str(run.path), clip, "-o", table, "--weights", "fight"]) == 1
+    assert "has weights of its own" in complaint(capsys)
     assert main(["embed", str(run.path), "-o", table]) == 1
     assert "no file after the run" in complaint(capsys)
 

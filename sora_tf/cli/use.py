@@ -28,7 +28,12 @@ def add(verb: "AddVerb") -> None:
         "files",
         nargs="+",
         metavar=("[RUN]", "FILE"),
-        help="without a run, vectors of `lite` with the weights that come with sora_tf",
+        help="without a run, vectors of `lite` with the weights of --weights",
+    )
+    sub.add_argument(
+        "--weights",
+        choices=("fight", "imagenet"),
+        help="where there is no run: `fight` comes with sora_tf (default); or the CNN's alone",
     )
     sub.add_argument("-o", "--out", required=True, metavar="TABLE", help="Parquet table to write")
     sub.add_argument(
@@ -73,6 +78,8 @@ def embed(args: argparse.Namespace) -> int:
 
     files = args.files
     if os.path.isdir(files[0]):
+        if args.weights:
+            raise ValueError(f"embed: {files[0]} has weights of its own. Leave --weights out.")
         if len(files) < 2:
             raise ValueError(f"embed: no file after the run {files[0]}. Name one or more.")
         model, key, reading = _of_run(files.pop(0), args)
@@ -106,14 +113,16 @@ def _of_run(path: str, args: argparse.Namespace) -> tuple[Any, str, "Reading"]:
 
 
 def _of_package(args: argparse.Namespace) -> tuple[Any, str, "Reading"]:
-    """The same of the weights that come with sora_tf."""
-    from sora_tf.models.shipped import ARRAYS, DEFAULT, FOLDER, shipped_config
+    """The same of `lite` where there is no run."""
+    from sora_tf.config import lite
+    from sora_tf.models.shipped import ARRAYS, FOLDER, SHIPPED
     from sora_tf.models.sora import build_sora
     from sora_tf.tasks.windows import Reading
 
-    config = shipped_config(DEFAULT)
+    config, weights = lite(), args.weights or SHIPPED[0]
     reading = Reading(config.frames, config.size, seconds=args.window, step=args.step)
-    return build_sora(config, weights=DEFAULT), _digest(FOLDER / DEFAULT / ARRAYS), reading
+    key = _digest(FOLDER / weights / ARRAYS) if weights in SHIPPED else weights
+    return build_sora(config, weights=weights), key, reading
 
 
 def _digest(path: "Path") -> str:

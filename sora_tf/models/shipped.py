@@ -16,7 +16,6 @@ from sora_tf.config import SoraConfig
 FOLDER = Path(__file__).parents[1] / "weights"
 CONFIG, LABELS, ARRAYS = "config.json", "labels.txt", "weights.npz"
 SHIPPED = ("fight",)
-DEFAULT = "fight"
 
 
 def shipped_config(name: str) -> SoraConfig:
