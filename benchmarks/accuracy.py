@@ -14,228 +14,29 @@ again.
 
 import argparse
 import functools
-import gzip
 import json
 import statistics
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from _folds import PARTS
 from _machine import print_machine
+from accuracy_clips import Clips, clips_of
+from accuracy_models import ENTRIES, Entry
 
 from sora_tf._files import write_json
 from sora_tf._keras import keras
-from sora_tf._progress import counting
-from sora_tf.config import SoraConfig, lite, micro, small
-from sora_tf.data import (
-    Augment,
-    Clip,
-    clip_dataset,
-    folds,
-    labels_of,
-    read_index,
-    write_digits,
-    write_index,
-)
+from sora_tf.config import lite
+from sora_tf.data import clip_dataset, labels_of, read_index, write_index
 from sora_tf.models import layer_costs
-from sora_tf.models.baselines import BASELINES
-from sora_tf.models.extractor import without_memory
 from sora_tf.models.sora import build_sora, head_of, pooled_features
 from sora_tf.models.video_model import FRAMES, MASK, VideoModel, clips_at_once
-from sora_tf.train.demo import AUGMENT as DIGITS_AUGMENT
 from sora_tf.train.fit import compile_model
 from sora_tf.train.frozen import FeatureViews
-from sora_tf.train.settings import TrainConfig, usual_training
 
-PARTS = 5
 POOLED = 1280  # means over the picture of a Lite's features; then as many peaks, then changes
-DIGITS = 400  # clips a part
-Build = Callable[[SoraConfig, int], VideoModel]
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A model of the table.
-
-    Args:
-        build: (config, classes) to the model.
-        config: what it is built from.
-        training: how it is trained.
-        augment: how its clips are varied; None stands on frozen features, of clips as they are.
-    """
-
-    build: Build
-    config: SoraConfig
-    training: TrainConfig
-    augment: Augment | None = None
-
-
-def on_features(config: SoraConfig | None = None, build: Build = build_sora) -> Entry:
-    """A model on the frozen features of EfficientNet-Lite."""
-    return Entry(build, config or lite(), usual_training(lite()))
-
-
-def on_pixels(build: Build, config: SoraConfig) -> Entry:
-    """A model that learns from pixels."""
-    return Entry(build, config, usual_training(config), Augment())
-
-
-def on_digits(build: Build = build_sora, config: SoraConfig | None = None) -> Entry:
-    """A model that learns moving digits from pixels, as `sora-tf demo` does."""
-    training = TrainConfig(epochs=10, batch_size=16, learning_rate=2e-3)
-    return Entry(build, config or micro(), training, DIGITS_AUGMENT)
-
-
-def micro_with(memory: bool = True, **other: object) -> SoraConfig:
-    """`micro` with something else, with or without memory."""
-    config = micro()
-    extractor = config.extractor if memory else without_memory(config.extractor)
-    return replace(config, extractor=extractor, **other)
-
-
-def lite_with(change: bool = True, **relation: object) -> SoraConfig:
-    """`lite` with another relation model, and with or without changes."""
-    config = lite()
-    extractor = config.extractor if change else without_memory(config.extractor)
-    return replace(config, extractor=extractor, relation=replace(config.relation, **relation))
-
-
-def weighted(alpha: str, **relation: object) -> SoraConfig:
-    """`lite` with a trained round of messages behind the contrasts, on vectors of 256."""
-    config = lite_with(alpha=alpha, blocks=1, units=256, dropout=0.2, **relation)
-    return replace(config, extractor=replace(config.extractor, features=256))
-
-
-def bare(change: bool = True, **other: object) -> SoraConfig:
-    """`lite` without a relation model."""
-    return replace(lite_with(change), relation=None, **other)
-
-
-FILM = {
-    "lite": on_features(),
-    "no relation": on_features(bare()),
-    "no memory": on_features(lite_with(change=False)),
-    "frame mean": on_features(bare(change=False)),
-    "single frame": on_features(bare(change=False, frames=1)),
-    "CNN-LSTM": on_features(build=BASELINES["cnn_lstm"]),
-    "CNN-BiLSTM-attention": on_features(build=BASELINES["cnn_bilstm_attention"]),
-    "transformer": on_features(build=BASELINES["transformer"]),
-    "contrast 1": on_features(lite_with(contrast=1)),
-    "contrast 4": on_features(lite_with(contrast=4)),
-    "not standardised": on_features(replace(lite(), standardise=False)),
-    "+ attention": on_features(weighted("attention")),
-    "+ gcn": on_features(weighted("gcn")),
-    "+ learned": on_features(weighted("learned")),
-    "+ similarity": on_features(weighted("similarity")),
-    "+ attention, full edges": on_features(weighted("attention", edges="full")),
-    "small": on_pixels(build_sora, small()),
-    "C3D": on_pixels(BASELINES["c3d"], small()),
-    "SlowFast": on_pixels(BASELINES["slowfast"], small()),
-}
-
-
-def large(config: SoraConfig, block: str = "lite0", peak: bool = True) -> SoraConfig:
-    """The same model on `drone`'s large pictures of small things, on that Lite."""
-    extractor = replace(config.extractor, block=block, peak=peak)
-    return replace(config, size=(512, 640), extractor=extractor)
-
-
-DRONE = {
-    "lite": on_features(large(lite())),
-    "no relation": on_features(large(bare())),
-    "no memory": on_features(large(lite_with(change=False))),
-    "no peaks": on_features(large(lite(), peak=False)),
-    "frame mean": on_features(large(bare(change=False), peak=False)),
-    "frame mean and peaks": on_features(large(bare(change=False))),
-    "single frame": on_features(large(bare(change=False, frames=1), peak=False)),
-    "CNN-LSTM": on_features(large(lite(), peak=False), BASELINES["cnn_lstm"]),
-    "CNN-LSTM, peaks": on_features(large(lite()), BASELINES["cnn_lstm"]),
-    "CNN-BiLSTM-attention": on_features(
-        large(lite(), peak=False), BASELINES["cnn_bilstm_attention"]
-    ),
-    "transformer": on_features(large(lite(), peak=False), BASELINES["transformer"]),
-    "lite2": on_features(large(lite(), "lite2")),
-}
-DIGITS_ENTRIES = {
-    "micro": on_digits(),
-    "no relation": on_digits(config=micro_with(relation=None)),
-    "no memory": on_digits(config=micro_with(memory=False)),
-    "frame mean": on_digits(BASELINES["frame_mean"]),
-    "single frame": on_digits(BASELINES["single_frame"]),
-    "CNN-LSTM": on_digits(BASELINES["cnn_lstm"]),
-    "CNN-BiLSTM-attention": on_digits(BASELINES["cnn_bilstm_attention"]),
-    "transformer": on_digits(BASELINES["transformer"]),
-    "C3D": on_digits(BASELINES["c3d"]),
-    "SlowFast": on_digits(BASELINES["slowfast"]),
-}
-ENTRIES = {"fight": FILM, "drone": DRONE, "digits": DIGITS_ENTRIES}  # the first of each is ours
-
-
-@dataclass(frozen=True)
-class Clips:
-    """What is classified.
-
-    Args:
-        labels: class names.
-        deal: (seed) to the five parts.
-        cache: folder for decoded clips and features.
-    """
-
-    labels: tuple[str, ...]
-    deal: Callable[[int], list[list[Clip]]]
-    cache: Path
-
-
-def contiguous(clips: list[Clip], seed: int) -> list[list[Clip]]:
-    """Parts of neighbouring numbers within each class, for neighbours share footage."""
-    parts: list[list[Clip]] = [[] for _ in range(PARTS)]
-    for label in labels_of(clips):
-        own = sorted((clip for clip in clips if clip.label == label), key=lambda clip: clip.path)
-        start = seed * len(own) // (3 * PARTS)  # the borders move with the seed
-        own = own[start:] + own[:start]
-        for number, clip in enumerate(own):
-            parts[number * PARTS // len(own)].append(clip)
-    return parts
-
-
-def mnist(folder: Path) -> np.ndarray:
-    """All 70,000 digits (N, 28, 28) uint8; a file has a header of 16 bytes."""
-    names = ("train-images-idx3-ubyte.gz", "t10k-images-idx3-ubyte.gz")
-    read = [gzip.decompress((folder / name).read_bytes())[16:] for name in names]
-    return np.frombuffer(b"".join(read), np.uint8).reshape(-1, 28, 28)
-
-
-def digits(source: Path, out: Path, seed: int) -> list[list[Clip]]:
-    """Parts of moving digits, each from every fifth image."""
-    images, config, parts = mnist(source), micro(), []
-    for number in range(PARTS):
-        folder = out / f"seed{seed}" / f"part{number}"
-        if not (folder / "index.csv").exists():
-            own, counts = images[number::PARTS], {"train": DIGITS}
-            with counting(f"seed {seed}, part {number}") as update:
-                write_digits(
-                    folder,
-                    counts,
-                    config.frames,
-                    config.size[0],
-                    PARTS * seed + number,  # rows and places of its own as well
-                    images=own,
-                    progress=update,
-                )
-        parts.append(read_index(folder / "index.csv"))
-    return parts
-
-
-def clips_of(what: str, source: Path, out: Path) -> Clips:
-    """The clips that were asked for and how they are dealt."""
-    if what == "digits":
-        deal = functools.cache(functools.partial(digits, source, out / "clips"))
-        return Clips(labels_of(deal(3)[0]), deal, out / "cache")
-    clips = read_index(source)
-    dealt = contiguous if what == "drone" else lambda clips, seed: folds(clips, PARTS, seed)
-    return Clips(labels_of(clips), functools.partial(dealt, clips), out / "cache")
 
 
 @functools.cache
@@ -243,8 +44,8 @@ def features_of(
     cache: Path, source: Path, block: str, size: tuple[int, int]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     """A Lite's means, peaks and changes of every clip: its name to (T, F) and mask."""
-    extractor = replace(lite().extractor, block=block, peak=True)
-    config = replace(lite(), size=size, extractor=extractor)
+    seen = replace(lite().extractor, block=block, peak=True)
+    config = replace(lite(), size=size, extractor=seen)
     clips = read_index(source)
     labels = labels_of(clips)
     whole = build_sora(config, weights="imagenet")
