@@ -87,7 +87,7 @@ def gather(
     total = len(chosen) + len(judged)
 
     def read(part: Sequence[Clip], done: int) -> ClipSet:
-        frames, masks, truth = [], [], []
+        frames, masks, truth, unread = [], [], [], {}
         for number, clip in enumerate(part, done + 1):
             try:
                 pictures, mask, _ = load_clip(
@@ -95,7 +95,7 @@ def gather(
                     what.fit, store,
                 )  # fmt: skip
             except VideoError as error:
-                problems.skip(clip.name, str(error))
+                unread[clip.name] = str(error)
             else:
                 frames.append(pictures)
                 masks.append(mask)
@@ -104,9 +104,11 @@ def gather(
                 progress(number, total)
         if part and not frames:
             raise ExportError(
-                f"not one of {len(part)} clips of the run in {run.path} can be read, the first: "
-                f"{problems.lines()[0]}. Put the clips back where split.csv says they are."
+                f"not one of {len(part)} clips of the run in {run.path} can be read. Put them back "
+                f"where split.csv says they are. The first: {next(iter(unread.values()))}"
             )
+        for name, reason in unread.items():
+            problems.skip(name, reason)
         if not frames:
             return ClipSet(np.zeros((0,)), np.zeros((0,)), np.zeros((0,)))
         return ClipSet(np.stack(frames), np.stack(masks), np.array(truth), STREAMED)
