@@ -208,5 +208,5 @@ def test_a_block_without_such_weights_is_named():
     config = replace(cnn_alone("lite0"), extractor=ExtractorConfig())
     with pytest.raises(ValueError, match="block for imagenet weights must be"):
         build_sora(config, weights="imagenet")
-    with pytest.raises(ValueError, match="weights must be one of imagenet, got 'other'"):
+    with pytest.raises(ValueError, match="weights must be one of imagenet, fight, got 'other'"):
         build_sora(cnn_alone("lite0"), weights="other")
