@@ -1,0 +1,115 @@
+"""What a teacher adds: `small` alone, and `small` that learns from `lite`, on the same clips.
+
+python benchmarks/distilled.py CLIPS --out DIR [--seeds 0 1 2] [--folds N] [--views N]
+
+Every seed deals the clips into five parts; three train, the next chooses the epoch, the fifth is
+tested. The teacher is trained on the same three, and both students are trained by the commands'
+defaults: as many epochs, the same weights to begin with. DIR gets a run of each per fold and
+table.md. What is there already is not made again.
+"""
+
+import argparse
+import csv
+import statistics
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from _folds import PARTS, dealt
+from _machine import print_machine
+
+from sora_tf._keras import keras
+from sora_tf.data import read_index, write_index
+from sora_tf.train import Lesson, distill, train_classifier
+from sora_tf.train.run import Run
+from sora_tf.train.settings import usual_training
+
+STUDENT, TEACHER = "small", "lite"
+
+
+def trained(folder: Path, cache: Path, seed: int, views: int) -> dict[str, Callable[[], Run]]:
+    """How each run of a fold is made, by its name; the teacher comes first."""
+    clips = folder / "clips.csv"
+
+    def alone(model: str, name: str) -> Run:
+        training = replace(usual_training(model), seed=seed)
+        return train_classifier(
+            clips, folder / name, model=model, training=training, cache=cache, verbose=0
+        )
+
+    return {
+        "teacher": lambda: alone(TEACHER, "teacher"),
+        "alone": lambda: alone(STUDENT, "alone"),
+        "distilled": lambda: distill(
+            clips,
+            folder / "distilled",
+            folder / "teacher",
+            model=STUDENT,
+            lesson=Lesson(views=views),
+            training=replace(usual_training(STUDENT), seed=seed),
+            cache=cache,
+            verbose=0,
+        ),
+    }
+
+
+def hits(run: Run) -> dict[str, bool]:
+    """Whether each test clip was named rightly."""
+    with open(run.path / "predictions.csv", newline="") as file:
+        return {row["path"]: row["label"] == row["predicted"] for row in csv.DictReader(file)}
+
+
+def table(made: dict[str, list[tuple[int, dict[str, bool]]]]) -> str:
+    """Accuracy of each: mean, standard deviations, and clips lost and gained against alone."""
+    lines = [
+        "| | accuracy | ± over folds | ± over seeds | clips gained and lost against alone |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    for name, folds in made.items():
+        accuracy = [statistics.mean(found.values()) for _, found in folds]
+        seeds = sorted({seed for seed, _ in folds})
+        by_seed = [
+            statistics.mean(hit for of, found in folds if of == seed for hit in found.values())
+            for seed in seeds
+        ]
+        pairs = [
+            (own[clip], base[clip])
+            for (_, own), (_, base) in zip(folds, made["alone"], strict=False)
+            for clip in own
+        ]
+        gained, lost = pairs.count((True, False)), pairs.count((False, True))
+        lines.append(
+            f"| {name} | {statistics.mean(accuracy):.1%} "
+            f"| {statistics.stdev(accuracy) if len(accuracy) > 1 else 0:.1%} "
+            f"| {statistics.stdev(by_seed) if len(by_seed) > 1 else 0:.1%} "
+            f"| {gained} / {lost} of {len(pairs)} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Trains, tests and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clips", type=Path, help="folder of class folders")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--folds", type=int, default=PARTS, choices=range(1, PARTS + 1))
+    parser.add_argument("--views", type=int, default=0, help="the teacher is asked about")
+    options = parser.parse_args()
+    print_machine("sora_tf", "tensorflow", "tf_keras", "numpy")
+    made: dict[str, list[tuple[int, dict[str, bool]]]] = {}
+    for seed in options.seeds:
+        for number, clips in enumerate(dealt(read_index(options.clips), seed)[: options.folds]):
+            folder = options.out / f"seed{seed}" / f"fold{number}"
+            folder.mkdir(parents=True, exist_ok=True)
+            if not (folder / "clips.csv").exists():
+                write_index(clips, folder / "clips.csv")
+            for name, make in trained(folder, options.out / "cache", seed, options.views).items():
+                keras.backend.clear_session()
+                made.setdefault(name, []).append((seed, hits(make())))
+            print(f"after seed {seed}, fold {number}\n{table(made)}", flush=True)
+            (options.out / "table.md").write_text(table(made))
+
+
+if __name__ == "__main__":
+    main()
