@@ -1,6 +1,7 @@
 """From folders and tables of clips to batches: index, split, cache, augmentation, cleaning."""
 
 from sora_tf.data.augment import AUGMENTS, Augment, mixup
+from sora_tf.data.boxes import Boxes
 from sora_tf.data.cache import ClipCache, clip_key
 from sora_tf.data.clean import CleanReport, Finding, inspect_clips
 from sora_tf.data.clip import collate, decode, load_clip, pad
@@ -13,6 +14,7 @@ from sora_tf.data.splits import folds, split
 __all__ = [
     "AUGMENTS",
     "Augment",
+    "Boxes",
     "CleanReport",
     "Clip",
     "ClipCache",
