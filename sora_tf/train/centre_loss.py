@@ -1,0 +1,110 @@
+"""What a detector's maps of centres are taught: where centres are, and how large things are."""
+
+import tensorflow as tf
+
+from sora_tf import _checks
+from sora_tf._keras import keras
+from sora_tf.layers.peaks import boxes_at_cells
+
+NOTHING = -1.0  # the class of a row that holds no box
+UNSEEN = -2.0  # the class of the rows of a frame nobody looked at
+SPREAD = 0.09  # of a box's side: the standard deviation of the bell at its centre
+LEAST_SPREAD = 0.35  # cells
+NEAR = 0.3  # cells where the bell is higher learn the box
+RARE = 4.0  # how fast cells near a centre stop counting as wrong
+EASY = 2.0  # how fast cells that are right already stop counting
+
+
+@keras.utils.register_keras_serializable(package="sora_tf")
+class CentreLoss(keras.losses.Loss):
+    """Focal loss of the centres, and the generalised IoU of the boxes around them.
+
+    Each box draws a bell on the map of its class. Its centre's cell is to be 1; other cells are
+    to be 0, the less so the higher the bell. The cells near a centre learn the box, weighed by
+    the bell. A frame nobody looked at teaches nothing.
+
+    Args:
+        stride: pixels of a cell.
+        shape: weight of the boxes against the centres.
+    Call arguments:
+        y_true: (B, T, M, 5), left, top, width, height in pixels and class; the class is `NOTHING`
+            where a row holds no box, and `UNSEEN` in all rows of a frame that does not count.
+        y_pred: (B, T, h, w, C + 4), as `Peaks` takes it.
+    Output: (B,), reduced as in Keras; a mean over the boxes of the batch, the same for each clip.
+    Reference: Zhou, Wang and Krähenbühl, "Objects as Points", 2019, equation 1; Liu et al.,
+        "Training-Time-Friendly Network", 2020, for the bells that learn boxes; Rezatofighi et
+        al., "Generalized Intersection over Union", 2019.
+    """
+
+    def __init__(self, stride=8, shape=2.0, name="centre_loss", **kwargs):
+        super().__init__(name=name, **kwargs)
+        _checks.at_least("CentreLoss", "stride", stride, 1, "pixel", "8 is usual.")
+        _checks.at_least("CentreLoss", "shape", shape, 0.0, "", "2 is a good start.")
+        self.stride = stride
+        self.shape = shape
+
+    def call(self, y_true, y_pred):
+        """The loss; see the class."""
+        h, w, channels = y_pred.shape[2:]
+        classes = channels - 4
+        clips = tf.shape(y_pred)[0]
+        rows = tf.reshape(y_true, [-1, *y_true.shape[2:]])  # (N, M, 5)
+        maps = tf.reshape(tf.cast(y_pred, tf.float32), [-1, h, w, channels])
+        bell = self._bells(rows, h, w)  # (N, M, h, w)
+        seen = tf.cast(rows[:, 0, 4] != UNSEEN, tf.float32)  # (N,)
+        centres = self._centres(maps[..., :classes], bell, rows, seen)
+        boxes = self._boxes(maps[..., classes:], bell, rows)
+        return tf.fill([clips], centres + self.shape * boxes)
+
+    def _bells(self, rows, h, w):
+        """Each row's bell, 1 at its centre's cell; 0 everywhere where it holds no box."""
+        box = rows[..., :4] / self.stride  # in cells
+        centre = tf.floor(box[..., :2] + box[..., 2:] / 2) + 0.5
+        spread = tf.maximum(box[..., 2:] * SPREAD, LEAST_SPREAD)
+
+        def along(axis, length):
+            cells = tf.range(length, dtype=tf.float32) + 0.5
+            away = (cells - centre[..., axis, None]) / spread[..., axis, None]
+            return tf.exp(-(away**2) / 2)  # (N, M, length)
+
+        real = tf.cast(rows[..., 4] >= 0, tf.float32)[..., None, None]
+        return real * along(1, h)[..., :, None] * along(0, w)[..., None, :]
+
+    def _centres(self, logits, bell, rows, seen):
+        classes = logits.shape[-1]
+        own = tf.one_hot(tf.cast(rows[..., 4], tf.int32), classes)  # (N, M, C)
+        wanted = tf.reduce_max(bell[..., None] * own[:, :, None, None, :], axis=1)  # (N, h, w, C)
+        centre = tf.cast(wanted > 0.999, tf.float32)
+        p = tf.sigmoid(logits)
+        right = centre * (1 - p) ** EASY * tf.math.log_sigmoid(logits)
+        wrong = (1 - centre) * (1 - wanted) ** RARE * p**EASY * tf.math.log_sigmoid(-logits)
+        total = -tf.reduce_sum((right + wrong) * seen[:, None, None, None])
+        return total / tf.maximum(tf.reduce_sum(centre), 1.0)
+
+    def _boxes(self, shapes, bell, rows):
+        weight = tf.reduce_max(bell, axis=1)  # (N, h, w)
+        weight = tf.where(weight > NEAR, weight, 0.0)
+        given = tf.gather(rows[..., :4], tf.argmax(bell, axis=1), batch_dims=1)  # (N, h, w, 4)
+        apart = 1.0 - generalised_iou(boxes_at_cells(shapes, self.stride), given)
+        return tf.reduce_sum(weight * apart) / tf.maximum(tf.reduce_sum(weight), 1.0)
+
+    def get_config(self):
+        """The constructor's arguments."""
+        return {**super().get_config(), "stride": self.stride, "shape": self.shape}
+
+
+def generalised_iou(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    """Intersection over union, less the share of the hull that is in neither, from -1 to 1.
+
+    Args:
+        one, other: (..., 4), left, top, width, height.
+    Output: (...).
+    """
+    a, b = one[..., :2], other[..., :2]
+    a_end, b_end = a + one[..., 2:], b + other[..., 2:]
+    sides = tf.maximum(tf.minimum(a_end, b_end) - tf.maximum(a, b), 0.0)
+    both = tf.reduce_prod(sides, -1)
+    either = tf.reduce_prod(one[..., 2:], -1) + tf.reduce_prod(other[..., 2:], -1) - both
+    hull = tf.reduce_prod(tf.maximum(a_end, b_end) - tf.minimum(a, b), -1)
+    tiny = keras.backend.epsilon()
+    return both / tf.maximum(either, tiny) - (hull - either) / tf.maximum(hull, tiny)
