@@ -34,6 +34,7 @@ APPLICATIONS = (
     "Xception",
 )
 POOLINGS = ("mean", "attention")
+CELLS = 32  # pixels of a cell of the coarsest maps
 
 
 @dataclass(frozen=True)
@@ -224,6 +225,57 @@ class SoraConfig:
                 "Compare it with `SoraConfig().to_json()`."
             )
         return cls.from_dict(values)
+
+
+@dataclass(frozen=True)
+class DetectorConfig:
+    """A detector: an extractor, and a head that says where things of which class are.
+
+    Args:
+        frames: frames T of a stretch that it is trained on.
+        step: time from frame to frame, s; 0 takes every frame of the video.
+        size: height and width of a frame in pixels, multiples of 32.
+        extractor: the CNN; its last stages are not of keras.applications.
+        stride: pixels of a cell of the map of centres, 4, 8 or 16.
+        channels: width of the head.
+        blocks: inverted residuals of the head on its finest map.
+        memory: whether the head sees the maps of the frame before, and the share of channels of
+            each of its blocks that comes from there; 0 sees single frames.
+        most: boxes a frame.
+        dropout: share of what is seen in the whole picture that is dropped in training.
+    """
+
+    frames: int = 3
+    step: float = 0.2
+    size: tuple[int, int] = (512, 640)
+    extractor: ExtractorConfig = field(default_factory=lambda: lite().extractor)
+    stride: int = 8
+    channels: int = 64
+    blocks: int = 3
+    memory: float = 0.25
+    most: int = 50
+    dropout: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Checks the ranges."""
+        owner = "DetectorConfig"
+        _checks.at_least(owner, "frames", self.frames, 1, "frame", "3 is a good start.")
+        _checks.at_least(owner, "step", self.step, 0.0, "s", "0 takes every frame.")
+        _checks.at_least(owner, "channels", self.channels, 8, "channels", "64 is a good start.")
+        _checks.at_least(owner, "blocks", self.blocks, 1, "block", "3 is a good start.")
+        _checks.at_least(owner, "most", self.most, 1, "box", "50 is a good start.")
+        _checks.between(owner, "memory", self.memory, 0.0, 0.5, "0.25 is a good start.")
+        _checks.between(owner, "dropout", self.dropout, 0.0, 0.9, "0 turns it off.")
+        if self.extractor.block not in ("separable", "lite0", "lite1", "lite2"):
+            raise ValueError(
+                f"{owner}: block must be separable, lite0, lite1 or lite2, got "
+                f"{self.extractor.block!r}. Choose one."
+            )
+        if len(self.size) != 2 or min(self.size) < CELLS or any(n % CELLS for n in self.size):
+            raise ValueError(
+                f"{owner}: size must be a height and a width in multiples of {CELLS} pixels, got "
+                f"{self.size}. Round them."
+            )
 
 
 def smallest_side(extractor: ExtractorConfig) -> int:

@@ -40,6 +40,7 @@ PER_FRAME = (
     layers.Rescaling,
     layers.Reshape,
     layers.Softmax,
+    layers.UpSampling2D,
     layers.ZeroPadding2D,
 )
 
