@@ -20,7 +20,9 @@ from _machine import print_machine
 
 from sora_tf._keras import keras
 from sora_tf.data import read_index, write_index
-from sora_tf.train import Lesson, distill, train_classifier
+from sora_tf.train.distill import distill
+from sora_tf.train.fit import train_classifier
+from sora_tf.train.lessons import Lesson
 from sora_tf.train.run import Run
 from sora_tf.train.settings import usual_training
 

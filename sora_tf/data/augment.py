@@ -98,10 +98,10 @@ class Augment:
             seed: (2,) int32; the same seed makes the same change.
         Output: (T, H, W, 3) uint8.
         """
-        u = tf.random.stateless_uniform([10], seed)
+        u = _draws(seed)
         change = frames
         if self.crop or self.flip:
-            change = self._crop(change, u[0], u[1:3], u[3])  # (T, H, W, 3) float32
+            change = self._crop(change, self.part(seed))  # (T, H, W, 3) float32
         if self.colour:
             change = self._colour(change, u[4:7])
         if self.erase:
@@ -110,14 +110,26 @@ class Augment:
             return frames
         return tf.cast(tf.clip_by_value(tf.round(change), 0.0, 255.0), tf.uint8)
 
-    def _crop(self, frames: tf.Tensor, u: tf.Tensor, at: tf.Tensor, mirror: tf.Tensor) -> tf.Tensor:
-        side = 1 - self.crop * u
-        top, left = tf.unstack(at * (1 - side))
+    def part(self, seed: tf.Tensor) -> tf.Tensor:
+        """What `apply` keeps of the picture: top, left, bottom, right, in shares of its sides.
+
+        A mirrored picture is read from right to left: left is the greater then.
+
+        Args:
+            seed: (2,) int32, as in `apply`.
+        Output: (4,) float32.
+        """
+        u = _draws(seed)
+        side = 1 - self.crop * u[0]
+        top, left = tf.unstack(u[1:3] * (1 - side))
         right = left + side
-        flipped = tf.logical_and(self.flip, mirror < 0.5)
-        box = [top, tf.where(flipped, right, left), top + side, tf.where(flipped, left, right)]
+        flipped = tf.logical_and(self.flip, u[3] < 0.5)
+        sides = [top, tf.where(flipped, right, left), top + side, tf.where(flipped, left, right)]
+        return tf.stack(sides)
+
+    def _crop(self, frames: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
         count, size = tf.shape(frames)[0], tf.shape(frames)[1:3]
-        boxes = tf.repeat(tf.stack(box)[None], count, axis=0)  # a box from right to left mirrors
+        boxes = tf.repeat(part[None], count, axis=0)
         cut = tf.image.crop_and_resize(frames, boxes, tf.range(count), size)
         return tf.ensure_shape(cut, frames.shape)
 
@@ -144,6 +156,10 @@ class Augment:
 
         hole = tf.logical_and(inside(0)[:, None], inside(1)[None, :])[..., None]  # (H, W, 1)
         return tf.where(hole, tf.reduce_mean(pixels), pixels)
+
+
+def _draws(seed: tf.Tensor) -> tf.Tensor:
+    return tf.random.stateless_uniform([10], seed)
 
 
 def mixup(

@@ -5,12 +5,13 @@ import os
 import re
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from sora_tf.data.box_formats import Row, read_rows
-from sora_tf.data.boxes import NOBODY, Boxes
+from sora_tf.data.boxes import NOBODY, Annotated, Boxes
 from sora_tf.data.index import Clip
 from sora_tf.video import VideoError, probe
 
@@ -23,8 +24,8 @@ NUMBERED = re.compile(r"(?P<video>.+?)_?(?P<frame>\d+)")
 
 def read_boxes(
     source: str | os.PathLike[str], clips: Sequence[Clip]
-) -> tuple[dict[str, Boxes], tuple[str, ...]]:
-    """The boxes of the clips' videos, and the names of their classes.
+) -> tuple[dict[str, Annotated], tuple[str, ...]]:
+    """What a file knows of the clips' videos, and the names of its classes.
 
     COCO's JSON ("images" of "videos" with a "frame_id", or each a file of its own); a JSON
     {"video": [for each frame null, a box, or a list of boxes]}, a box being [left, top, width,
@@ -35,47 +36,37 @@ def read_boxes(
     boxes' class.
 
     A video is found by the name that the file calls it, with or without folders and extension.
-    What hangs out of the picture is cut off; boxes wholly outside are left out.
+    What hangs out of the picture is cut off; boxes wholly outside are left out. A frame is known
+    to have no box where JSON says so or YOLO's text of it is empty; MOT cannot say so.
 
     Args:
         source: the file, or the folder of texts.
         clips: of the videos; one without boxes in the file is not among what is returned.
 
     Returns:
-        {path of a video: its boxes, by frame}, a video without any having none; and the class
-        names, sorted, by whose place boxes are labelled.
+        {path of a video: its boxes, and the frames whose boxes are known}; and the class names,
+        sorted, by whose place boxes are labelled.
 
     Raises:
         FileNotFoundError: there is no such file.
         ValueError: it is of no known form, a row is wrong, no clip's video is in it, or most of
             the boxes of a video lie outside its picture.
     """
-    rows, named = read_rows(Path(source))
+    rows = read_rows(Path(source))
     videos = {clip.path: clip for clip in clips}
     places = _Places(list(videos))
     found: dict[str, list[Row]] = defaultdict(list)
-    lacking = set()
-    if not named:
-        if len(videos) != 1:
-            raise ValueError(
-                f"read_boxes: {source} names no video, so there must be one clip, got "
-                f"{len(videos)}. Give a folder with a text for each video."
-            )
-        found[next(iter(videos))] = rows
-    for name in named:
-        path, _ = places.of(name)
+    lacking: set[str] = set()
+    for row in rows:
+        path, frame = places.of(row.video)
         if path is None:
-            lacking.add(name)
+            lacking.add(str(row.video))
         else:
-            found[path]  # annotated, though perhaps without a box
-    for row in rows if named else ():
-        path, frame = places.of(str(row.video))
-        if path is not None:
-            found[path].append(row if frame is None else _moved(row, frame))
+            found[path].append(row if frame is None else replace(row, frame=frame))
     if not found:
         raise ValueError(
-            f"read_boxes: {source} must hold boxes of the clips, but none of its {len(named)} "
-            f"videos ({', '.join(sorted(named)[:3])}, ...) is among them. Check the names."
+            f"read_boxes: {source} must hold boxes of the clips, but none of its {len(lacking)} "
+            f"videos ({', '.join(sorted(lacking)[:3])}, ...) is among them. Check the names."
         )
     if lacking:
         LOG.warning(
@@ -93,10 +84,12 @@ class _Places:
             parts = Path(path).with_suffix("").parts
             for start in range(len(parts)):
                 self.names["/".join(parts[start:])].add(path)
-        self.zero: set[str] = set()
+        self.paths = paths
 
-    def of(self, name: str) -> tuple[str | None, int | None]:
+    def of(self, name: str | None) -> tuple[str | None, int | None]:
         """The path, None where there is none; and the frame, None where the name has no number."""
+        if name is None:
+            return self._only(), None
         whole = name.strip("/")
         for key in (whole, str(Path(whole).with_suffix(""))):
             if path := self._one(key):
@@ -104,6 +97,14 @@ class _Places:
         match = NUMBERED.fullmatch(Path(whole).stem)
         path = match and self._one(match["video"])
         return (path, int(match["frame"])) if match and path else (None, None)
+
+    def _only(self):
+        if len(self.paths) != 1:
+            raise ValueError(
+                f"read_boxes: the text names no video, so there must be one, got "
+                f"{len(self.paths)}. Give a folder with a text for each video."
+            )
+        return self.paths[0]
 
     def _one(self, key):
         paths = self.names.get(key, ())
@@ -114,13 +115,14 @@ class _Places:
         return next(iter(paths), None)
 
 
-def _moved(row, frame):
-    return Row(**{**vars(row), "frame": frame})
-
-
 def _labelled(source, found, videos):
     """Rows of each video as boxes, with the names of all classes."""
-    names = {row.label or _class_of(videos[path]) for path, rows in found.items() for row in rows}
+    names = {
+        row.label or _class_of(videos[path])
+        for path, rows in found.items()
+        for row in rows
+        if row.box is not None
+    }
     labels = tuple(sorted(names))
     made = {}
     for path, rows in found.items():
@@ -139,27 +141,29 @@ def _class_of(clip):
 
 def _boxes(source, path, rows, labels, usual, info):
     size = np.array([info.width, info.height] * 2, np.float64)
-    # YOLO's numbers: from 1 if there is no frame 0.
-    first = min((row.frame for row in rows), default=0) if any(r.relative for r in rows) else 0
-    kept, lost = [], 0
-    for row in rows:
-        box = np.array(row.box) * size if row.relative else np.array(row.box)
+    # YOLO's frames count from 1 if there is no frame 0.
+    first = min(min(row.frame for row in rows), 1) if any(row.relative for row in rows) else 0
+    frames = np.unique([row.frame - first for row in rows]).astype(np.int64)
+    boxed = [row for row in rows if row.box is not None]
+    kept = []
+    for row in boxed:
+        box = np.array(row.box) * (size if row.relative else 1.0)
         low, high = np.clip(box[:2], 0, size[:2]), np.clip(box[:2] + box[2:], 0, size[:2])
         if (high > low).all():
             kept.append((row, np.concatenate([low, high - low])))
-        else:
-            lost += 1
-    if lost > MOST_LOST * len(rows):
+    lost = len(boxed) - len(kept)
+    if lost > MOST_LOST * len(boxed):
         raise ValueError(
-            f"read_boxes: {source}: {lost} of the {len(rows)} boxes of {path} lie outside its "
+            f"read_boxes: {source}: {lost} of the {len(boxed)} boxes of {path} lie outside its "
             f"picture of {info.width} × {info.height} pixels. Are they of another video?"
         )
     if lost:
         LOG.warning("%s: %d of %d boxes lie outside the picture or have no size", path, lost,
-                    len(rows))  # fmt: skip
-    return Boxes(
-        np.array([row.frame - min(first, 1) for row, _ in kept]),
+                    len(boxed))  # fmt: skip
+    boxes = Boxes(
+        np.array([row.frame - first for row, _ in kept]),
         np.array([box for _, box in kept]),
         np.array([labels.index(row.label or usual) for row, _ in kept]),
         identities=np.array([NOBODY if r.identity is None else r.identity for r, _ in kept]),
     )
+    return Annotated(boxes, frames)

@@ -14,12 +14,13 @@ NAMES = ("classes.txt", "labels.txt", "obj.names")
 
 @dataclass(frozen=True)
 class Row:
-    """One box as a file gives it.
+    """One box as a file gives it, or a frame that somebody looked at.
 
     Args:
         video: what the file calls the video; None where it names none.
         frame: from 0.
-        box: left, top, width, height, in pixels or, if `relative`, in shares of the picture.
+        box: left, top, width, height, in pixels or, if `relative`, in shares of the picture; None
+            says no more than that the boxes of this frame are known.
         label: name of the class; None where the file names none.
         identity: None where it gives none.
         relative: whether the box is in shares of the picture.
@@ -28,15 +29,15 @@ class Row:
 
     video: str | None
     frame: int
-    box: tuple[float, float, float, float]
-    label: str | None
+    box: tuple[float, float, float, float] | None = None
+    label: str | None = None
     identity: int | None = None
     relative: bool = False
     place: str = ""
 
 
-def read_rows(path: Path) -> tuple[list[Row], set[str]]:
-    """All boxes of a file or folder, and the names of all videos it speaks of, boxed or not.
+def read_rows(path: Path) -> list[Row]:
+    """All boxes of a file or folder, and all frames without that it speaks of.
 
     Args:
         path: COCO or plain JSON, MOT text, or a folder of MOT or YOLO texts.
@@ -51,19 +52,18 @@ def read_rows(path: Path) -> tuple[list[Row], set[str]]:
             "frame, a MOT text, or a folder of MOT or YOLO texts."
         )
     if path.is_dir():
-        rows, names = _folder(path)
+        rows = _folder(path)
     elif path.suffix.lower() == ".json":
-        rows, names = _json(path)
+        rows = _json(path)
     else:
         rows = _mot(path, None, _class_names(path.parent))
-        names = set()
     for row in rows:
         _check(row)
-    return rows, names
+    return rows
 
 
 def _check(row):
-    if not all(math.isfinite(value) for value in row.box):
+    if row.box is not None and not all(math.isfinite(value) for value in row.box):
         raise ValueError(
             f"read_boxes: {row.place}: a box must be four finite numbers, got {row.box}. Correct "
             "it, or delete it."
@@ -100,7 +100,8 @@ def _coco(path, found):
             else (str(image["file_name"]), 0)
             for image in found["images"]
         }
-        rows = [
+        rows = [Row(video, frame) for video, frame in images.values()]
+        rows += [
             Row(
                 *images[a["image_id"]],
                 _four(a["bbox"]),
@@ -115,7 +116,7 @@ def _coco(path, found):
         raise ValueError(
             f"read_boxes: {path} must be COCO JSON, but: {what}. See cocodataset.org for the form."
         ) from None
-    return rows, {name for name, _ in images.values()}
+    return rows
 
 
 def _plain(path, found):
@@ -129,40 +130,40 @@ def _plain(path, found):
             )
         for number, given in enumerate(frames):
             place = f"{path}, {video}, frame {number}"
+            rows.append(Row(video, number))
             boxes = [] if not given else given if isinstance(given[0], list) else [given]
             for box in boxes:
                 label = box[4] if isinstance(box, list) and len(box) == 5 else None
                 rows.append(Row(video, number, _four(box[:4], place), label, place=place))
-    return rows, set(found)
+    return rows
 
 
 def _folder(path):
     names = _class_names(path)
     rows: list[Row] = []
-    videos: set[str] = set()
+    texts = 0
     for file in sorted(path.rglob("*.txt")):
         if file.name in NAMES or file.name.startswith("."):
             continue
+        texts += 1
         if _is_mot(file):
             sequence = file.parent.name == "gt" and file.name == "gt.txt"
             video = file.parent.parent.name if sequence else file.stem
             own = names or (_class_names(file.parent) if sequence else {})
             rows += _mot(file, video, own)
-            videos.add(video)
         else:
             rows += _yolo(file, names)
-            videos.add(file.stem)
-    if not videos:
+    if not texts:
         raise ValueError(
             f"read_boxes: {path} must hold texts of boxes, got none. Give a folder of MOT or YOLO "
             ".txt files."
         )
-    return rows, videos
+    return rows
 
 
 def _yolo(path, names):
     """Lines of class number, centre and size in shares of the picture; a file for each picture."""
-    rows = []
+    rows = [Row(path.stem, 0, relative=True)]
     for number, line in enumerate(_lines(path), 1):
         place = f"{path}, line {number}"
         cells = line.split()

@@ -87,6 +87,19 @@ class Boxes:
         return cls(np.zeros(0), np.zeros((0, 4)), np.zeros(0))
 
 
+@dataclass(frozen=True)
+class Annotated:
+    """What is known of one video.
+
+    Args:
+        boxes: all boxes.
+        frames: (F,) int64, rising: the frames whose boxes are known, those without any included.
+    """
+
+    boxes: Boxes
+    frames: np.ndarray
+
+
 def joined(parts: Sequence[Boxes]) -> Boxes:
     """All boxes of several, in their order."""
     if not parts:

@@ -4,10 +4,9 @@ import tensorflow as tf
 
 from sora_tf import _checks
 from sora_tf._keras import keras
+from sora_tf.data.box_dataset import UNSEEN
 from sora_tf.layers.peaks import boxes_at_cells
 
-NOTHING = -1.0  # the class of a row that holds no box
-UNSEEN = -2.0  # the class of the rows of a frame nobody looked at
 SPREAD = 0.09  # of a box's side: the standard deviation of the bell at its centre
 LEAST_SPREAD = 0.35  # cells
 NEAR = 0.3  # cells where the bell is higher learn the box

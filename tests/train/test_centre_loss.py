@@ -5,8 +5,9 @@ import pytest
 import tensorflow as tf
 
 from sora_tf._keras import keras
+from sora_tf.data.box_dataset import NOTHING, UNSEEN
 from sora_tf.layers.peaks import SIZES, Peaks
-from sora_tf.train.centre_loss import NOTHING, UNSEEN, CentreLoss, generalised_iou
+from sora_tf.train.centre_loss import CentreLoss, generalised_iou
 
 
 def rows(*boxes, most=2):

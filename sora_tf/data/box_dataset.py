@@ -1,0 +1,295 @@
+"""Stretches of annotated video in, batches for `model.fit` of a detector out."""
+
+import hashlib
+import itertools
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from sora_tf import _checks
+from sora_tf.data.augment import Augment
+from sora_tf.data.boxes import Annotated
+from sora_tf.data.cache import ClipCache, clip_key
+from sora_tf.data.clip import pad
+from sora_tf.data.index import Clip
+from sora_tf.data.problems import Problems
+from sora_tf.video import VideoError, VideoFrames, frames_of, probe
+
+NOTHING = -1.0  # the class of a row that holds no box
+UNSEEN = -2.0  # the class of all rows of a frame whose boxes are not known
+LEAST_LEFT = 0.4  # of a box inside a cut picture, for it to count as being there
+FASTEST = 240.0  # frames a second; more is a header's mistake
+
+
+@dataclass(frozen=True)
+class Stretch:
+    """Some frames of one video, with what is known of them.
+
+    Args:
+        clip: where it is from.
+        frames: (n,) int64, their numbers in the video, rising.
+        fps: frames a second of the video.
+        size: width and height of the video as it is shown, pixels.
+    """
+
+    clip: Clip
+    frames: np.ndarray
+    fps: float
+    size: tuple[int, int]
+
+
+def stretches(clip: Clip, known: Annotated, frames: int, step: float, most: int) -> list[Stretch]:
+    """Stretches of a clip that end at frames whose boxes are known, evenly spread.
+
+    Args:
+        clip: the clip.
+        known: what is known of its video.
+        frames: frames of a stretch, T; a shorter clip gives what it has.
+        step: time between them, s; 0 takes the video's own.
+        most: most stretches.
+
+    Returns:
+        `most` or fewer; none where no frame's boxes are known between the clip's start and end.
+
+    Raises:
+        VideoError: the video does not open.
+    """
+    info = probe(clip.path)
+    fps = info.fps if info.fps and 0 < info.fps <= FASTEST else 25.0
+    every = max(1, round(step * fps))
+    first = math.ceil((clip.start or 0.0) * fps - 1e-6)
+    last = math.inf if clip.end is None else math.ceil(clip.end * fps - 1e-6) - 1
+    if info.duration:
+        last = min(last, round(info.duration * fps) - 1)
+    ends = known.frames[(known.frames >= first) & (known.frames <= last)]
+    if not len(ends):
+        return []
+    ends = np.minimum(np.maximum(ends, first + every * (frames - 1)), max(last, ends[-1]))
+    ends = np.unique(ends)
+    ends = ends[
+        ((np.arange(min(most, len(ends))) + 0.5) * len(ends) / min(most, len(ends))).astype(int)
+    ]
+    back = every * np.arange(frames)[::-1]
+    size = (info.width, info.height)
+    return [Stretch(clip, end - back[end - back >= first], fps, size) for end in ends]
+
+
+def box_dataset(
+    clips: Sequence[Clip],
+    known: Mapping[str, Annotated],
+    *,
+    frames: int = 3,
+    step: float = 0.2,
+    size: tuple[int, int] = (512, 640),
+    each: int = 8,
+    most: int = 50,
+    batch_size: int = 2,
+    training: bool = False,
+    augment: Augment | None = None,
+    cache: str | os.PathLike[str] | ClipCache | None = None,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+    problems: Problems | None = None,
+) -> tuple[tf.data.Dataset, list[Stretch]]:
+    """Batches of stretches of video with their boxes.
+
+    Yields ({"frames": (B, T, H, W, 3) uint8, "mask": (B, T) bool}, (B, T, M, 5) float32): left,
+    top, width and height in pixels of the size given, and class, as `CentreLoss` takes them. What
+    `augment` does to pictures it does to boxes; time it leaves alone.
+
+    Videos are stretched to the size. All are decoded before this function returns.
+
+    Args:
+        clips: what to read.
+        known: what is known of their videos (see `read_boxes`); other clips are left out.
+        frames, step: as in `stretches`.
+        size: height and width of a frame in pixels, (H, W).
+        each: most stretches of a clip.
+        most: most boxes of a frame, M; those beyond are left out, the smallest first.
+        batch_size: stretches in a batch, B.
+        training: shuffle, in a new order in every epoch, and augment.
+        augment: changes to training pictures; None is none.
+        cache: folder (or `ClipCache`) for decoded frames; None keeps them in memory.
+        seed: of order and augmentation.
+        progress: called with (clips done, clips in all).
+        problems: collects the clips that were skipped.
+
+    Returns:
+        The batches, and the stretches in the order of their rows where it is not for training.
+
+    Raises:
+        ValueError: a number is out of its range, or there is not one stretch.
+    """
+    owner = "box_dataset"
+    _checks.at_least(owner, "each", each, 1, "stretch", "8 is a good start.")
+    _checks.at_least(owner, "batch_size", batch_size, 1, "stretch", "2 is a good start.")
+    problems = Problems() if problems is None else problems
+    store = cache if cache is None or isinstance(cache, ClipCache) else ClipCache(cache)
+    reader = _Reader(known, frames, size, most, store)
+    for done, clip in enumerate(clips, 1):
+        try:
+            if clip.path in known:
+                reader.add(stretches(clip, known[clip.path], frames, step, each))
+        except VideoError as error:
+            problems.skip(clip.name, str(error))
+        if progress:
+            progress(done, len(clips))
+    count = len(reader.stretches)
+    if not count:
+        raise ValueError(
+            f"box_dataset: there must be one stretch of video whose boxes are known, got none of "
+            f"{len(clips)} clips. Check that the boxes are of these videos and times."
+        )
+    epochs = itertools.count()
+
+    def order() -> Iterator[tuple[int, np.ndarray]]:
+        rng = np.random.default_rng((seed, next(epochs)))
+        rows = rng.permutation(count) if training else np.arange(count)
+        yield from zip(rows, rng.integers(2**31, size=(count, 2), dtype=np.int32), strict=True)
+
+    def load(index, seed):
+        kinds = [tf.uint8, tf.bool, tf.float32]
+        pictures, mask, rows = tf.numpy_function(reader.load, [index], kinds)
+        pictures = tf.ensure_shape(pictures, (frames, *size, 3))  # (T, H, W, 3)
+        rows = tf.ensure_shape(rows, (frames, most, 5))  # (T, M, 5)
+        if training and augment is not None:
+            pictures = augment.apply(pictures, seed)
+            if augment.crop or augment.flip:
+                rows = moved(rows, augment.part(seed), size)
+        return {"frames": pictures, "mask": tf.ensure_shape(mask, (frames,))}, rows
+
+    signature = (tf.TensorSpec((), tf.int64), tf.TensorSpec((2,), tf.int32))
+    dataset = tf.data.Dataset.from_generator(order, output_signature=signature)
+    dataset = dataset.map(load, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    dataset = dataset.batch(batch_size).prefetch(2)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-count // batch_size)))
+    return dataset, list(reader.stretches)
+
+
+def moved(rows: tf.Tensor, part: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Boxes on a picture of which a part was enlarged to its size, as `Augment.apply` does it.
+
+    Args:
+        rows: (T, M, 5), left, top, width, height in pixels and class.
+        part: (4,), from `Augment.part`.
+        size: height and width, pixels.
+    Output: (T, M, 5); a box of which too little is left is `NOTHING`.
+    """
+    top, left, bottom, right = tf.unstack(part)
+    h, w = (float(side) for side in size)
+
+    def along(low, length, begin, end, side):
+        # Pixel p has its middle at p + ½; the first pixel's middle is 0 of the side, the last's 1.
+        a, b = (((x - 0.5) / (side - 1) - begin) / (end - begin) for x in (low, low + length))
+        a, b = (value * (side - 1) + 0.5 for value in (a, b))
+        return tf.minimum(a, b), tf.maximum(a, b)
+
+    x1, x2 = along(rows[..., 0], rows[..., 2], left, right, w)
+    y1, y2 = along(rows[..., 1], rows[..., 3], top, bottom, h)
+    full = (x2 - x1) * (y2 - y1)
+    x1, x2 = (tf.clip_by_value(x, 0.0, w) for x in (x1, x2))
+    y1, y2 = (tf.clip_by_value(y, 0.0, h) for y in (y1, y2))
+    real = rows[..., 4] >= 0
+    there = tf.logical_and(real, (x2 - x1) * (y2 - y1) >= LEAST_LEFT * full)
+    label = tf.where(tf.logical_and(real, tf.logical_not(there)), NOTHING, rows[..., 4])
+    boxes = tf.stack([x1, y1, x2 - x1, y2 - y1], axis=-1)
+    boxes = tf.where(there[..., None], boxes, tf.zeros_like(boxes))
+    return tf.concat([boxes, label[..., None]], axis=-1)
+
+
+class _Reader:
+    """Stretches, and the decoded frames that they share."""
+
+    def __init__(self, known, frames, size, most, cache):
+        self.known = known
+        self.frames = frames
+        self.size = size
+        self.most = most
+        self.cache = cache
+        self.stretches: list[Stretch] = []
+        self._shared: dict[str, np.ndarray] = {}
+        self._memory: dict[str, VideoFrames] = {}
+
+    def add(self, found: list[Stretch]) -> None:
+        """Decodes the frames of a clip's stretches, and keeps those that the video truly has."""
+        if not found:
+            return
+        numbers = np.unique(np.concatenate([one.frames for one in found]))
+        clip = found[0].clip
+        there = numbers[: len(self._decoded(clip, numbers).frames)]
+        kept = [one for one in found if one.frames[-1] in there]
+        if not kept:
+            raise VideoError(
+                clip.path, "no frames", "it ends before the first frame whose boxes are known"
+            )
+        self._shared[clip.name] = numbers
+        self.stretches += kept
+
+    def load(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Frames (T, H, W, 3), mask (T,), boxes (T, M, 5)."""
+        stretch = self.stretches[index]
+        numbers = self._shared[stretch.clip.name]
+        decoded = self._decoded(stretch.clip, numbers).frames
+        pictures, mask = pad(decoded[np.searchsorted(numbers, stretch.frames)], self.frames)
+        return pictures, mask, self._rows(stretch)
+
+    def _rows(self, stretch):
+        rows = np.zeros((self.frames, self.most, 5), np.float32)
+        rows[..., 4] = UNSEEN
+        known = self.known[stretch.clip.path]
+        (width, height), (h, w) = stretch.size, self.size
+        for place, number in enumerate(stretch.frames):
+            if number not in known.frames:
+                continue
+            rows[place, :, 4] = NOTHING
+            own = known.boxes.on(number).scaled(w / width, h / height)
+            largest = np.argsort(-own.boxes[:, 2] * own.boxes[:, 3], kind="stable")[: self.most]
+            rows[place, : len(largest), :4] = own.boxes[largest]
+            rows[place, : len(largest), 4] = own.labels[largest]
+        return rows
+
+    def _decoded(self, clip, numbers):
+        def read() -> VideoFrames:
+            return frames_numbered(clip.path, numbers, self.size)
+
+        if self.cache is None:
+            if clip.name not in self._memory:
+                self._memory[clip.name] = read()
+            return self._memory[clip.name]
+        try:
+            return self.cache.get(
+                f"{clip_key(clip.path, 0, self.size)[:24]}{_digest(numbers)}", read
+            )
+        except OSError:
+            return read()  # says in one sentence what is wrong with the file
+
+
+def frames_numbered(path: str, numbers: np.ndarray, size: tuple[int, int]) -> VideoFrames:
+    """Reads frames by number: those that the video has, the first being 0.
+
+    Args:
+        path: file or URL.
+        numbers: (n,) int64, rising.
+        size: height and width in pixels.
+
+    Raises:
+        VideoError: the video does not read, or ends before the first of them.
+    """
+    wanted, found, times = set(numbers.tolist()), [], []
+    for number, (time, frame) in enumerate(frames_of(path, size=size)):
+        if number in wanted:
+            found.append(frame)
+            times.append(time)
+        if number >= numbers[-1]:
+            break
+    if not found:
+        raise VideoError(path, "no frames", f"it has no frame {numbers[0]}")
+    return VideoFrames(np.stack(found), np.array(times), None)
+
+
+def _digest(numbers):
+    return hashlib.sha256(numbers.astype("<i8").tobytes()).hexdigest()[:16]
