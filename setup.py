@@ -41,6 +41,9 @@ EXTRAS = {
         "ruff>=0.6",
         "types-tqdm",
     ],
+    "detection": [
+        "pycocotools>=2.0.7",  # judges boxes
+    ],
     "export": [
         "onnxruntime>=1.18,<1.24",  # checks ONNX files; 1.24 wants Python 3.11
     ],
