@@ -34,7 +34,8 @@ def average_precision(
         ValueError: not one box is given on the frames that are judged.
     Reference: Lin et al., "Microsoft COCO", 2014; its evaluation code.
     """
-    truths, answers = [], []
+    truths: list[tuple] = []
+    answers: list[tuple] = []
     pictures = {
         (video, int(frame)): number
         for number, (video, frame) in enumerate(
