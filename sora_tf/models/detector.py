@@ -153,12 +153,16 @@ def with_boxes(model: keras.Model, config: DetectorConfig) -> VideoModel:
 
 
 def scale_maps(model: keras.Model) -> VideoModel:
-    """The first half of a detector: clips to its extractor's maps, each (B·T, h, w, C).
+    """The first half of a detector: clips to {"map0": (B, T, h, w, C), ...}, the finest first.
 
-    The last one is of the whole picture, (B·T, 1, 1, F).
+    The last one is of the whole picture, (B, T, 1, 1, F).
     """
     clip = dict(zip(model.input_names, model.inputs, strict=True))
-    return VideoModel(clip, _maps_of(model), name="scales")
+    maps = {
+        f"map{number}": UnfoldFrames(name=f"map{number}")([folded, clip[MASK]])
+        for number, folded in enumerate(_maps_of(model))
+    }
+    return VideoModel(clip, maps, name="scales")
 
 
 def head_of_detector(model: keras.Model) -> keras.Model:

@@ -4,8 +4,11 @@ import hashlib
 import itertools
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -19,14 +22,14 @@ from sora_tf.train.run import RunConfig
 
 
 class FeatureViews:
-    """The pooled features of a dataset of clips, kept in a folder, two files for each view.
+    """What a frozen CNN makes of a dataset of clips, kept in a folder, some files for each view.
 
     A view is one epoch of the dataset: of training clips, each in a variation of its own. A view
     that is there is not made again, so a killed run goes on with the next. Half precision.
 
     Args:
         folder: made where it is missing; named by what the features depend on (`features_key`).
-        extractor: clips to features (B, T, F), from `pooled_features`.
+        extractor: clips to features (B, T, ...), from `pooled_features`, or to a dict of several.
         clips: batches of ({"frames", "mask"}, labels), from `clip_dataset` with a cache.
         views: epochs taken of it.
         progress: called with (batches done, batches in all).
@@ -45,30 +48,22 @@ class FeatureViews:
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.paths = [self.folder / f"view{view}.npz" for view in range(views)]  # written last
-        run = tf.function(lambda clip: extractor(clip, training=False))
+        run = tf.function(lambda clip: _named(extractor(clip, training=False)))
         batches = int(clips.cardinality())
         for view, path in enumerate(self.paths):
             if path.is_file():
                 # Epochs differ by number, so that one which is there must be counted off.
                 next(iter(clips), None)
                 continue
-            rows = []
-            for number, (clip, label) in enumerate(clips, 1):
-                features = run(clip).numpy().astype(np.float16)
-                rows.append((features, clip[MASK].numpy(), label.numpy()))
-                if progress:
-                    progress(view * batches + number, views * batches)
-            if not rows:
-                raise ValueError(
-                    "FeatureViews: clips must hold one batch or more, got none. Check that the "
-                    "clips can be read."
-                )
-            _write(path, *(np.concatenate(column) for column in zip(*rows, strict=True)))
+            told = progress and partial(_tell, progress, view * batches, views * batches)
+            _write(path, ((run(clip), clip[MASK], label) for clip, label in clips), told)
 
     def dataset(
         self, batch_size: int, *, training: bool = False, seed: int = 0, behind: int = 0
     ) -> tf.data.Dataset:
-        """Batches of ({"frames": (B, T, F) float32, "mask": (B, T)}, labels), view after view.
+        """Batches of ({name: features (B, T, ...) float32, "mask": (B, T)}, labels), view by view.
+
+        The one output of an extractor goes by the name "frames".
 
         Args:
             batch_size: clips in a batch.
@@ -87,15 +82,16 @@ class FeatureViews:
                 np.random.default_rng((seed, number)).shuffle(order)
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
-                yield (
-                    {FRAMES: features[chosen].astype(np.float32), MASK: mask[chosen]},
-                    labels[chosen],
-                )
+                batch = {name: kept[chosen].astype(np.float32) for name, kept in features.items()}
+                yield {**batch, MASK: mask[chosen]}, labels[chosen]
 
         features, mask, labels = views[0]
         signature = (
             {
-                FRAMES: tf.TensorSpec([None, *features.shape[1:]], tf.float32),
+                **{
+                    name: tf.TensorSpec([None, *kept.shape[1:]], tf.float32)
+                    for name, kept in features.items()
+                },
                 MASK: tf.TensorSpec([None, *mask.shape[1:]], tf.bool),
             },
             tf.TensorSpec([None, *labels.shape[1:]], tf.float32),
@@ -137,14 +133,51 @@ def share_weights(source: keras.Model, target: keras.Model) -> keras.Model:
     return target
 
 
-def _write(path, features, mask, labels):
-    with replacing(path.with_suffix(".npy")) as beside, open(beside, "wb") as file:
-        np.save(file, features)
+def _named(outputs):
+    return outputs if isinstance(outputs, dict) else {FRAMES: outputs}
+
+
+def _tell(progress, behind, total, done):
+    progress(behind + done, total)
+
+
+def _write(path, batches, told):
+    """Writes the features of a view batch by batch, then what says that they are all there."""
+    shapes: dict[str, tuple[int, ...]] = {}
+    rows = []
+    with ExitStack() as stack:
+        files: dict[str, Any] = {}
+        for done, (features, mask, labels) in enumerate(batches, 1):
+            for name, values in features.items():
+                if name not in files:
+                    beside = stack.enter_context(replacing(_place(path, name)))
+                    files[name] = stack.enter_context(open(beside, "wb"))
+                    shapes[name] = values.shape[1:]
+                files[name].write(values.numpy().astype(np.float16).tobytes())
+            rows.append((mask.numpy(), labels.numpy()))
+            if told:
+                told(done)
+        if not rows:
+            raise ValueError(
+                "FeatureViews: clips must hold one batch or more, got none. Check that the clips "
+                "can be read."
+            )
+    masks, labels = (np.concatenate(column) for column in zip(*rows, strict=True))
     with replacing(path) as beside, open(beside, "wb") as file:
-        np.savez(file, mask=mask, labels=labels)
+        shapes_of = {f"shape_{name}": np.array(shape) for name, shape in shapes.items()}
+        np.savez(file, mask=masks, labels=labels, **shapes_of)
 
 
 def _read(path):
     with np.load(path, allow_pickle=False) as view:
         mask, labels = view["mask"], view["labels"]
-    return np.load(path.with_suffix(".npy"), mmap_mode="r", allow_pickle=False), mask, labels
+        shapes = {key[6:]: view[key] for key in view.files if key.startswith("shape_")}
+    features = {
+        name: np.memmap(_place(path, name), np.float16, "r", shape=(len(labels), *shape))
+        for name, shape in shapes.items()
+    }
+    return features, mask, labels
+
+
+def _place(path, name):
+    return path.with_name(f"{path.stem}-{name}.f16")

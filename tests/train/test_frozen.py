@@ -11,6 +11,7 @@ from sora_tf.config import ExtractorConfig, RelationConfig, SoraConfig
 from sora_tf.data import Augment, clip_dataset, read_index
 from sora_tf.models import build_sora
 from sora_tf.models.sora import head_of, pooled_features
+from sora_tf.models.video_model import VideoModel
 from sora_tf.train import Run, RunConfig, TrainConfig, train_classifier
 from sora_tf.train.frozen import FeatureViews, features_key, share_weights
 from sora_tf.train.run import load_model
@@ -86,6 +87,14 @@ def cnn_weights(model):
     return {layer.name: layer.get_weights() for layer in layers if layer.weights}
 
 
+def features_in(view):
+    """The features (N, T, F) of a view's file."""
+    with np.load(view) as facts:
+        shape = (len(facts["labels"]), *facts["shape_frames"])
+    kept = np.fromfile(view.with_name(f"{view.stem}-frames.f16"), np.float16)
+    return kept.reshape(shape).astype(np.float32)
+
+
 def same(one, other):
     assert one.keys() == other.keys()
     for name, values in one.items():
@@ -124,25 +133,25 @@ def test_features_are_what_the_extractor_gives(tmp_path, extractor, batches):
 
 def test_views_differ_and_stay_the_same_after_a_kill(tmp_path, extractor, batches):
     views = FeatureViews(tmp_path, extractor, batches(), views=3)
-    names = [f"view{view}.{ending}" for view in range(3) for ending in ("npy", "npz")]
+    names = [f"view{view}{ending}" for view in range(3) for ending in ("-frames.f16", ".npz")]
     before = {name: (tmp_path / name).read_bytes() for name in names}
-    features = [np.load(path.with_suffix(".npy")) for path in views.paths]
+    features = [features_in(path) for path in views.paths]
     for one, other in ((0, 1), (1, 2), (0, 2)):
         assert np.abs(features[one].mean((0, 1)) - features[other].mean((0, 1))).max() > 1e-3
     # A kill in the second view leaves its features without their labels.
     for name in (*names[4:], "view1.npz"):
         (tmp_path / name).unlink()
-    (tmp_path / "view1.npy").write_bytes(b"half")
-    kept = (tmp_path / "view0.npy").stat().st_mtime_ns
+    (tmp_path / "view1-frames.f16").write_bytes(b"half")
+    kept = (tmp_path / "view0-frames.f16").stat().st_mtime_ns
     FeatureViews(tmp_path, extractor, batches(), views=3)
-    assert (tmp_path / "view0.npy").stat().st_mtime_ns == kept
+    assert (tmp_path / "view0-frames.f16").stat().st_mtime_ns == kept
     assert {name: (tmp_path / name).read_bytes() for name in names} == before
     assert {path.name for path in tmp_path.iterdir()} == set(names)
 
 
 def test_views_come_in_turn_and_go_on_where_training_stopped(tmp_path, extractor, batches):
     views = FeatureViews(tmp_path, extractor, batches(), views=2)
-    rows = [np.load(path.with_suffix(".npy")).astype(np.float32) for path in views.paths]
+    rows = [features_in(path) for path in views.paths]
 
     def epochs(count, **settings):
         dataset = views.dataset(5, training=True, seed=3, **settings)
@@ -159,6 +168,16 @@ def test_views_come_in_turn_and_go_on_where_training_stopped(tmp_path, extractor
     # Not for training: the first view, in its own order.
     plain = np.concatenate([x["frames"] for x, _ in views.dataset(5)])
     np.testing.assert_array_equal(plain, rows[0])
+
+
+def test_several_outputs_go_by_their_names(tmp_path, whole, batches):
+    clip = dict(zip(whole.input_names, whole.inputs, strict=True))
+    pooled = pooled_features(whole).output
+    both = VideoModel(clip, {"one": pooled, "two": pooled[..., :2] * 2})
+    views = FeatureViews(tmp_path, both, batches(training=False))
+    (features, _), *_ = views.dataset(12)
+    assert features.keys() == {"one", "two", "mask"}
+    np.testing.assert_allclose(features["two"], features["one"][..., :2] * 2, rtol=1e-3)
 
 
 def test_no_clips_that_read_is_one_line(tmp_path, extractor, batches):
@@ -254,7 +273,7 @@ def test_views_of_training_clips(digits, cache, tmp_path):
     counts = sorted(len(list(folder.glob("view*.npz"))) for folder in folders)
     assert counts == [1, 2]  # of clips held out, and of those that are varied
     (varied,) = (folder for folder in folders if (folder / "view1.npz").is_file())
-    one, two = (np.load(varied / f"view{n}.npy").astype(np.float32) for n in range(2))
+    one, two = (features_in(varied / f"view{n}.npz") for n in range(2))
     assert one.shape == two.shape == (64, 8, one.shape[2])
     assert np.abs(one.mean((0, 1)) - two.mean((0, 1))).max() > 0.01 * one.mean((0, 1)).max()
 
