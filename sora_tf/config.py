@@ -197,15 +197,12 @@ class SoraConfig:
         """
         values = dict(values)
         try:
-            extractor = dict(values.pop("extractor", {}))
-            for name in ("channels", "depths"):
-                if name in extractor:
-                    extractor[name] = tuple(extractor[name])
+            extractor = _extractor(values.pop("extractor", {}))
             relation = values.pop("relation", {})
             if "size" in values:
                 values["size"] = tuple(values["size"])
             return cls(
-                extractor=ExtractorConfig(**extractor),
+                extractor=extractor,
                 relation=None if relation is None else RelationConfig(**relation),
                 **values,
             )
@@ -276,6 +273,34 @@ class DetectorConfig:
                 f"{owner}: size must be a height and a width in multiples of {CELLS} pixels, got "
                 f"{self.size}. Round them."
             )
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> "DetectorConfig":
+        """The config from `dataclasses.asdict` or parsed JSON.
+
+        Raises:
+            ValueError: a name is unknown or a value is out of range.
+        """
+        values = dict(values)
+        try:
+            if "extractor" in values:
+                values["extractor"] = _extractor(values["extractor"])
+            if "size" in values:
+                values["size"] = tuple(values["size"])
+            return cls(**values)
+        except TypeError as error:
+            raise ValueError(
+                f"DetectorConfig: the config has a name or type this version does not know: "
+                f"{error}. Compare it with `DetectorConfig()`."
+            ) from None
+
+
+def _extractor(values: dict[str, Any]) -> ExtractorConfig:
+    given = dict(values)
+    for name in ("channels", "depths"):
+        if name in given:
+            given[name] = tuple(given[name])
+    return ExtractorConfig(**given)
 
 
 def smallest_side(extractor: ExtractorConfig) -> int:

@@ -23,7 +23,7 @@ NUMBERED = re.compile(r"(?P<video>.+?)_?(?P<frame>\d+)")
 
 
 def read_boxes(
-    source: str | os.PathLike[str], clips: Sequence[Clip]
+    source: str | os.PathLike[str], clips: Sequence[Clip], labels: Sequence[str] | None = None
 ) -> tuple[dict[str, Annotated], tuple[str, ...]]:
     """What a file knows of the clips' videos, and the names of its classes.
 
@@ -42,10 +42,12 @@ def read_boxes(
     Args:
         source: the file, or the folder of texts.
         clips: of the videos; one without boxes in the file is not among what is returned.
+        labels: class names to label boxes by, boxes of others being left out; None takes all
+            there are, sorted.
 
     Returns:
-        {path of a video: its boxes, and the frames whose boxes are known}; and the class names,
-        sorted, by whose place boxes are labelled.
+        {path of a video: its boxes, and the frames whose boxes are known}; and the class names by
+        whose place boxes are labelled.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -72,7 +74,7 @@ def read_boxes(
         LOG.warning(
             "%s: %d videos are not among the clips, %s first", source, len(lacking), min(lacking)
         )
-    return _labelled(source, found, videos)
+    return _labelled(source, found, videos, labels)
 
 
 class _Places:
@@ -115,7 +117,7 @@ class _Places:
         return next(iter(paths), None)
 
 
-def _labelled(source, found, videos):
+def _labelled(source, found, videos, labels):
     """Rows of each video as boxes, with the names of all classes."""
     names = {
         row.label or _class_of(videos[path])
@@ -123,7 +125,7 @@ def _labelled(source, found, videos):
         for row in rows
         if row.box is not None
     }
-    labels = tuple(sorted(names))
+    labels = tuple(sorted(names)) if labels is None else tuple(labels)
     made = {}
     for path, rows in found.items():
         try:
@@ -144,7 +146,7 @@ def _boxes(source, path, rows, labels, usual, info):
     # YOLO's frames count from 1 if there is no frame 0.
     first = min(min(row.frame for row in rows), 1) if any(row.relative for row in rows) else 0
     frames = np.unique([row.frame - first for row in rows]).astype(np.int64)
-    boxed = [row for row in rows if row.box is not None]
+    boxed = [row for row in rows if row.box is not None and (row.label or usual) in labels]
     kept = []
     for row in boxed:
         box = np.array(row.box) * (size if row.relative else 1.0)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from sora_tf import _checks
 from sora_tf._keras import keras
 from sora_tf.config import DetectorConfig
+from sora_tf.data.boxes import Boxes
 from sora_tf.layers.frames import FoldFrames, UnfoldFrames
 from sora_tf.layers.memory import FrameMemory
 from sora_tf.layers.peaks import Peaks
@@ -21,8 +22,9 @@ layers = keras.layers
 
 CENTRES = "centres"
 BOXES = "boxes"
-CONTEXT = "whole"
+CONTEXT = "context"
 STAGE = re.compile(r"(stage\d+)_")
+FAINT = 0.001  # scores below say nothing
 SELDOM = 0.01  # how likely a cell is a centre before anything is learnt
 
 
@@ -121,22 +123,27 @@ def detector_head(
                 mask,
                 config.channels,
                 memory=config.memory if number == 0 else 0.0,
-                expansion=2,
+                expansion=1,
                 name=f"{name}_block{block}",
             )
     x = conv(x, config.channels, 1, name="last")
     rare = keras.initializers.Constant(np.log(SELDOM / (1 - SELDOM)))
-    quiet = keras.initializers.RandomNormal(stddev=0.01)
     logits = layers.Conv2D(
-        num_classes, 1, kernel_initializer=quiet, bias_initializer=rare, name="logits"
+        num_classes, 1, kernel_initializer=_quiet(), bias_initializer=rare, name="logits"
     )(x)
-    context = layers.Dropout(config.dropout, name="context_dropout")(context)
-    told = layers.Conv2D(num_classes, 1, kernel_initializer="zeros", name="told")(context)
+    whole = layers.LayerNormalization(name="whole_norm")(context)
+    whole = layers.Conv2D(config.channels, 1, activation="relu", name="whole_conv")(whole)
+    whole = layers.Dropout(config.dropout, name="whole_dropout")(whole)
+    told = layers.Conv2D(num_classes, 1, kernel_initializer="zeros", name="told")(whole)
     logits = layers.Add(name="in_context")([logits, told])
-    shapes = layers.Conv2D(4, 1, kernel_initializer=quiet, name="shapes")(x)
+    shapes = layers.Conv2D(4, 1, kernel_initializer=_quiet(), name="shapes")(x)
     centres = layers.Concatenate(name="centres_and_shapes")([logits, shapes])
     centres = UnfoldFrames(name="unfold")([centres, mask])
     return layers.Activation("linear", name=CENTRES, dtype="float32")(centres)
+
+
+def _quiet():
+    return keras.initializers.RandomNormal(stddev=0.01)
 
 
 def with_boxes(model: keras.Model, config: DetectorConfig) -> VideoModel:
@@ -150,6 +157,20 @@ def with_boxes(model: keras.Model, config: DetectorConfig) -> VideoModel:
     folded = FoldFrames(name="fold_centres")(model.output)
     peaks = Peaks(config.stride, config.most, name="peaks", dtype="float32")(folded)
     return VideoModel(clip, UnfoldFrames(name=BOXES)([peaks, clip[MASK]]), name="detector")
+
+
+def boxes_of(answer: np.ndarray, frame: int) -> Boxes:
+    """What a detector says of one frame.
+
+    Args:
+        answer: (K, 6), a frame of what `with_boxes` gives.
+        frame: its number.
+
+    Returns:
+        The boxes with a score that says something, in pixels of the detector's pictures.
+    """
+    kept = answer[answer[:, 4] >= FAINT]
+    return Boxes(np.full(len(kept), frame), kept[:, :4], kept[:, 5], kept[:, 4])
 
 
 def scale_maps(model: keras.Model) -> VideoModel:

@@ -21,7 +21,7 @@ def remember(table: dict[int, tf.Tensor], olds: Any, news: Any) -> None:
 
 
 def go_on(model: keras.Model, table: dict[int, tf.Tensor]) -> None:
-    """Runs every layer call whose inputs all have something that stands for them.
+    """Runs every layer call whose inputs all are known and whose outputs are not.
 
     Args:
         model: a functional model; its layers are shared, not copied.
@@ -29,6 +29,8 @@ def go_on(model: keras.Model, table: dict[int, tf.Tensor]) -> None:
     """
     for node in in_order(model):
         given = tf.nest.flatten(node.call_args)
+        if id(tf.nest.flatten(node.outputs)[0]) in table:
+            continue
         if given and all(id(tensor) in table for tensor in given):
             args, kwargs = tf.nest.map_structure(
                 lambda tensor: table.get(id(tensor), tensor), (node.call_args, node.call_kwargs)

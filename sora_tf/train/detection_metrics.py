@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from sora_tf.data.boxes import Boxes
+from sora_tf.data.boxes import Boxes, overlaps
 
+HALF = 0.5  # overlap of a box that is right
 Pictures = Mapping[str, Boxes]
 
 
@@ -70,6 +71,47 @@ def average_precision(
         "pictures": count,
         "boxes": len(truths),
     }
+
+
+def best_threshold(
+    given: Pictures, found: Pictures, frames: Mapping[str, np.ndarray]
+) -> tuple[float, float]:
+    """The score from which on boxes are best kept, and the F1 of those that are.
+
+    A box is right if it overlaps a given one of its class by half, which no better box does.
+
+    Args:
+        given, found, frames: as in `average_precision`.
+
+    Returns:
+        (score, F1 from 0 to 1); (0.5, 0.0) where nothing is found rightly.
+    """
+    scores: list[float] = []
+    right: list[bool] = []
+    total = 0
+    for video, numbers in frames.items():
+        truth = given.get(video, Boxes.none())
+        answers = found.get(video, Boxes.none())
+        for number in numbers:
+            there, own = truth.on(number), answers.on(number)
+            own = own.of(np.argsort(-own.scores, kind="stable"))
+            total += len(there)
+            free = np.ones(len(there), bool)
+            alike = overlaps(own.boxes, there.boxes) * (own.labels[:, None] == there.labels)
+            for score, row in zip(own.scores, alike, strict=True):
+                fits = row * free
+                hit = bool(len(row)) and fits.max() >= HALF
+                if hit:
+                    free[fits.argmax()] = False
+                scores.append(float(score))
+                right.append(hit)
+    if not any(right):
+        return 0.5, 0.0
+    order = np.argsort(-np.array(scores), kind="stable")
+    hits = np.cumsum(np.array(right)[order])
+    f1 = 2 * hits / (np.arange(1, len(order) + 1) + total)
+    best = int(f1.argmax())
+    return scores[order[best]], float(f1[best])
 
 
 def _precision(truths, answers, classes, pictures):

@@ -10,25 +10,29 @@ from sora_tf._files import replacing
 
 
 def plot_curves(history: Sequence[dict[str, float]], path: str | PathLike[str]) -> None:
-    """Draws loss and accuracy over the epochs.
+    """Draws loss, and accuracy where it is known, over the epochs.
 
     Args:
-        history: a row an epoch: "epoch", "loss", "accuracy" and where there is a validation
-            split "val_loss" and "val_accuracy".
+        history: a row an epoch: "epoch", "loss", where things are named "accuracy", and where
+            there is a validation split "val_loss" and "val_accuracy".
         path: the PNG to write.
     """
-    figure, axes = _figure(9, 3.5, columns=2)
+    names = [name for name in ("loss", "accuracy") if any(name in row for row in history)]
+    names = names or ["loss"]
+    figure, axes = _figure(4.5 * len(names), 3.5, columns=len(names))
     epochs = [row["epoch"] for row in history]
-    for axis, name in zip(axes, ("loss", "accuracy"), strict=True):
+    for axis, name in zip(axes, names, strict=True):
         for key, label in ((name, "training"), (f"val_{name}", "validation")):
             if history and key in history[0]:
                 axis.plot(epochs, [row[key] for row in history], marker=".", label=label)
         axis.set_xlabel("epoch")
         axis.set_title(name)
         axis.grid(alpha=0.3)
-        axis.legend()
         axis.xaxis.get_major_locator().set_params(integer=True)
-    axes[1].set_ylim(0, 1.02)
+        if axis.lines:
+            axis.legend()
+        if name == "accuracy":
+            axis.set_ylim(0, 1.02)
     _save(figure, path)
 
 

@@ -20,6 +20,7 @@ from sora_tf._files import replacing, write_json
 from sora_tf._keras import keras
 from sora_tf.config import SoraConfig
 
+KIND = "kind"  # of a run that is none of a classifier
 PACKAGES = ("sora_tf", "tensorflow", "tf_keras", "tensorflow_gnn", "av", "numpy", "scikit-learn")
 
 
@@ -97,7 +98,7 @@ class Run:
             for path in (self.model_path, self.path / "curves.png", self.metrics_path)
         )
 
-    def write_config(self, config: RunConfig) -> None:
+    def write_config(self, config: Any) -> None:
         """Begins the run."""
         (self.path / "checkpoint").mkdir(parents=True, exist_ok=True)
         with replacing(self.path / "labels.txt") as beside:
@@ -112,6 +113,11 @@ class Run:
         """
         try:
             values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+            if KIND in values:
+                raise RunError(
+                    f"the run in {self.path} is of a {values[KIND]}, which does not name clips. "
+                    "Give one that `sora-tf train` wrote without --boxes."
+                )
             values["model"] = SoraConfig.from_dict(values["model"])
             values["labels"] = tuple(values["labels"])
             return RunConfig(**values)

@@ -1,0 +1,72 @@
+"""The run folder of a detector: a run whose model says where things are.
+
+config.json, labels.txt, split.csv, model.keras (the best epoch), history.csv, metrics.json,
+boxes.parquet (what was found on the test clips), curves.png, found.png, and checkpoint/.
+"""
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+from sora_tf.config import DetectorConfig
+from sora_tf.train.run import KIND, Run, RunError
+
+DETECTOR = "detector"
+
+
+@dataclass(frozen=True)
+class DetectorRunConfig:
+    """What a detector's run was asked to do and with what.
+
+    Args:
+        model: the detector.
+        labels: class names, by whose place boxes are labelled.
+        each: most stretches of a clip.
+        training: the settings of `TrainConfig`, as a dict.
+        augment: the settings of `Augment`, as a dict.
+        source: the folder, table or video trained on.
+        boxes: the file or folder of boxes.
+        versions: package → version.
+        kind: tells this run from a classifier's.
+    """
+
+    model: DetectorConfig
+    labels: tuple[str, ...]
+    each: int
+    training: dict[str, Any]
+    augment: dict[str, Any]
+    source: str
+    boxes: str
+    versions: dict[str, str] = field(default_factory=dict)
+    kind: str = DETECTOR
+
+
+class DetectorRun(Run):
+    """The folder of the training run of a detector."""
+
+    def read_config(self) -> DetectorRunConfig:  # type: ignore[override]
+        """What the run was asked to do.
+
+        Raises:
+            RunError: there is no detector's run here, or its config does not read.
+        """
+        try:
+            values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+            if values.get(KIND) != DETECTOR:
+                raise RunError(
+                    f"the run in {self.path} is not of a detector. Give one that "
+                    "`sora-tf train --boxes` wrote."
+                )
+            values["model"] = DetectorConfig.from_dict(values["model"])
+            values["labels"] = tuple(values["labels"])
+            return DetectorRunConfig(**values)
+        except OSError:
+            raise RunError(
+                f"there is no run in {self.path} (no config.json). Give a folder that "
+                "`sora-tf train --boxes` wrote."
+            ) from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"the config of the run in {self.path} does not read: {error}. Train again into "
+                "another folder."
+            ) from None

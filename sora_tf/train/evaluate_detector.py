@@ -1,0 +1,98 @@
+"""What a detector finds on clips it was not trained on."""
+
+import os
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+
+from sora_tf._files import write_json
+from sora_tf._progress import counting
+from sora_tf.data import Problems, read_index
+from sora_tf.data.box_dataset import box_dataset
+from sora_tf.data.box_files import read_boxes
+from sora_tf.data.box_table import write_boxes
+from sora_tf.data.boxes import Boxes, joined
+from sora_tf.models.detector import boxes_of, with_boxes
+from sora_tf.models.video_model import clips_at_once
+from sora_tf.train.detection_metrics import average_precision, best_threshold
+from sora_tf.train.detector_run import DetectorRun
+from sora_tf.train.run import RunError
+
+
+def evaluate_detector(
+    run: DetectorRun,
+    *,
+    part: str = "test",
+    each: int | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    problems: Problems | None = None,
+) -> dict[str, Any]:
+    """Scores a detector and writes metrics.json and boxes.parquet into its run.
+
+    Every known frame of some stretches of each clip is judged, after the frames before it in its
+    stretch.
+
+    Args:
+        run: a run with a model.
+        part: the split of its clips.
+        each: most stretches of a clip; None takes as many as it was trained on.
+        cache: folder of decoded frames; None decodes afresh.
+        problems: clips skipped so far; collects more.
+
+    Returns:
+        What `average_precision` gives, with "part", "threshold" (the score from which on boxes
+        are best kept: that of the highest F1 at an overlap of 0.5), "f1" there, and "skipped".
+
+    Raises:
+        RunError: no run, no model, or no clip of the split with known boxes.
+    """
+    config = run.read_config()
+    clips = [clip for clip in read_index(run.path / "split.csv") if clip.split == part]
+    problems = Problems() if problems is None else problems
+    model = with_boxes(run.load_model(), config.model)
+    shape = config.model
+    try:
+        known, _ = read_boxes(config.boxes, clips, config.labels)
+        batches, stretches = box_dataset(
+            clips,
+            known,
+            frames=shape.frames,
+            step=shape.step,
+            size=shape.size,
+            each=each or config.each,
+            most=1,
+            batch_size=clips_at_once(shape.frames, shape.size),
+            cache=cache,
+            problems=problems,
+        )
+    except ValueError as error:
+        raise RunError(f"the split {part!r} of {run.path} cannot be judged: {error}") from None
+    rows = iter(stretches)
+    found: dict[str, dict[int, Boxes]] = defaultdict(dict)
+    with counting("judging") as update:
+        for done, (batch, _) in enumerate(batches, 1):
+            for answers in model.predict_on_batch(batch):
+                stretch = next(rows)
+                (width, height), (h, w) = stretch.size, shape.size
+                for number, answer in zip(stretch.frames, answers, strict=False):
+                    boxes = boxes_of(answer, number).scaled(width / w, height / h)
+                    found[stretch.clip.path][int(number)] = boxes.clipped(width, height)
+            update(done, int(batches.cardinality()))
+    given = {path: known[path].boxes for path in found}
+    frames = {
+        path: np.array(sorted(set(own) & set(known[path].frames.tolist())), np.int64)
+        for path, own in found.items()
+    }
+    answers = {path: joined(list(own.values())) for path, own in found.items()}
+    threshold, f1 = best_threshold(given, answers, frames)
+    metrics = {
+        "part": part,
+        **average_precision(given, answers, config.labels, frames),
+        "threshold": threshold,
+        "f1": f1,
+        "skipped": problems.lines(),
+    }
+    write_boxes(answers, config.labels, run.path / "boxes.parquet")
+    write_json(run.metrics_path, metrics)
+    return metrics
