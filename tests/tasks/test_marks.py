@@ -168,6 +168,11 @@ def test_a_frame_without_the_thing_does_not_end_its_stay():
     assert counts.to_dict()["zones"]["yard"] == {"inside": 1, "entered": 1, "left": 0}
 
 
+def test_looks_far_apart_do_not_end_a_stay():
+    counts = stays((20, 20), (20, 20), (20, 20), step=5.0)
+    assert counts.to_dict()["zones"]["yard"] == {"inside": 1, "entered": 1, "left": 0}
+
+
 def test_an_alert_from_when_to_when():
     counts = stays(*[(20, 20)] * 4, (60, 60), (60, 60), (60, 60))
     assert counts.alerts() == [

@@ -73,16 +73,16 @@ class ZoneCount:
         self, time: float, identities: np.ndarray, points: np.ndarray, labels: np.ndarray
     ) -> None:
         """Takes in the things of one frame: numbers (N,), places (N, 2) and classes (N,)."""
-        for visit in [v for v in self.here.values() if time - v.until > GRACE_S]:
-            del self.here[visit.identity]
-            self.left += 1
-            self.past += [visit] * self.too_long(visit)
         for row in np.nonzero(_within(points, np.array(self.zone.corners)))[0]:
             identity = int(identities[row])
             if identity not in self.here:
                 self.here[identity] = Visit(identity, int(labels[row]), time, time)
                 self.entered += 1
             self.here[identity].until = time
+        for visit in [v for v in self.here.values() if time - v.until > GRACE_S]:
+            del self.here[visit.identity]
+            self.left += 1
+            self.past += [visit] * self.too_long(visit)
 
     def too_long(self, visit: Visit) -> bool:
         """Whether a stay is an alert."""
