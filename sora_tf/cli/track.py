@@ -25,7 +25,7 @@ def add(verb: "AddVerb") -> None:
         "--every", type=int, default=1, metavar="N", help="one of N frames (default 1)"
     )
     sub.add_argument(
-        "--threshold", type=float, default=0.2, help="smallest score of a box (default 0.2)"
+        "--threshold", type=float, default=0.3, help="smallest score of a box (default 0.3)"
     )
     sub.add_argument("--no-film", action="store_true", help="without the annotated film")
 

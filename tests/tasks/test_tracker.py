@@ -120,7 +120,7 @@ def test_frames_go_forward_one_by_one():
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("sure", 1.1), ("near", -0.1), ("far", 0.2), ("least", 0), ("confirm", 0), ("patience", 0)],
+    [("sure", 1.1), ("near", -0.1), ("far", 0.1), ("least", 0), ("confirm", 0), ("patience", 0)],
 )
 def test_settings_out_of_range(name, value):
     with pytest.raises(ValueError, match=f"TrackerSettings: {name} must be"):

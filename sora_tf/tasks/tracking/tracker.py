@@ -17,7 +17,7 @@ from sora_tf import _checks
 from sora_tf.data.boxes import NOBODY, Boxes, overlaps
 from sora_tf.tasks.tracking.motion import Motion
 
-DOUBTS = 4.0  # a box may be so many times as far off as is likely
+DOUBTS = 6.0  # a box may be so many times as far off as is likely
 
 
 @dataclass(frozen=True)
@@ -38,9 +38,9 @@ class TrackerSettings:
     """
 
     sure: float = 0.5
-    near: float = 0.3
+    near: float = 0.2
     far: float = 1.5
-    least: float = 0.1
+    least: float = 0.05
     confirm: int = 2
     patience: int = 30
 
@@ -48,9 +48,9 @@ class TrackerSettings:
         """Checks."""
         owner = "TrackerSettings"
         _checks.between(owner, "sure", self.sure, 0, 1, "Use 0.5.")
-        _checks.at_least(owner, "near", self.near, 0, "box sizes", "Use 0.3.")
+        _checks.at_least(owner, "near", self.near, 0, "box sizes", "Use 0.2.")
         _checks.at_least(owner, "far", self.far, self.near, "box sizes (near)", "Use 1.5.")
-        _checks.between(owner, "least", self.least, 1e-6, 1, "Use 0.1.")
+        _checks.between(owner, "least", self.least, 1e-6, 1, "Use 0.05.")
         _checks.at_least(owner, "confirm", self.confirm, 1, "frames", "Use 2.")
         _checks.at_least(owner, "patience", self.patience, 1, "frames", "Use 30.")
 
