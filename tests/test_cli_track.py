@@ -59,8 +59,6 @@ def test_a_bad_file_among_good_ones(film, boxes, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "give either --detector or --boxes"),
-        (["--detector", "coco", "--boxes", "b"], "give either --detector or --boxes"),
         (["--detector", "coco"], "the detector coco needs --weights"),
         (["--detector", "yolo"], "--detector must be coco, got 'yolo'"),
         (["--boxes", "none.txt"], "none.txt: No such file or directory"),
@@ -76,6 +74,14 @@ def test_mistakes_are_one_line(film, boxes, tmp_path, capsys, arguments, words):
     assert main(["track", film, "--out", str(tmp_path / "out"), *given]) == 1
     assert words in complaint(capsys)
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("arguments", [[], ["--detector", "coco", "--boxes", "b"]])
+def test_a_detector_or_boxes(film, tmp_path, capsys, arguments):
+    with pytest.raises(SystemExit) as error:
+        main(["track", film, "--out", str(tmp_path / "out"), *arguments])
+    assert error.value.code == 2
+    assert "--boxes" in capsys.readouterr().err
 
 
 def test_one_file_of_boxes_is_for_one_video(film, boxes, tmp_path, capsys):

