@@ -10,9 +10,9 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-SEEN = 0.05  # how far a box found is off, in its sizes
+SEEN = 0.1  # how far a box found is off, in its sizes
 # Size changes slowly, and a thing's speed as fast as its kind does.
-PUSH = np.array([0.02, 0.02, 0.002, 0.002])  # change of speed in a frame, in sizes
+PUSH = np.array([0.01, 0.01, 0.001, 0.001])  # change of speed in a frame, in sizes
 START = np.array([0.5, 0.5, 0.01, 0.01])  # speed of a new thing, in sizes a frame
 
 
