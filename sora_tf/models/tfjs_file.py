@@ -84,7 +84,8 @@ def runnable(
         fetches: names of the nodes whose first output is wanted.
 
     Raises:
-        ValueError: a name is not there, or the part holds an operation that is not arithmetic.
+        ValueError: a name is not there, the part holds an operation that is not arithmetic, or
+            its parts do not fit.
     """
     part = _part(graph, feeds, fetches)
     foreign = sorted({node.op for node in part.node} - OPERATIONS)
@@ -97,8 +98,14 @@ def runnable(
     def imported():
         tf.graph_util.import_graph_def(part, name="")
 
-    wrapped = tf.compat.v1.wrap_function(imported, [])
-    return wrapped.prune([f"{name}:0" for name in feeds], [f"{name}:0" for name in fetches])
+    try:
+        wrapped = tf.compat.v1.wrap_function(imported, [])
+        return wrapped.prune([f"{name}:0" for name in feeds], [f"{name}:0" for name in fetches])
+    except (ValueError, TypeError, KeyError, tf.errors.OpError) as error:
+        raise ValueError(
+            f"runnable: the graph must fit together, but: {' '.join(str(error).split())[:200]}. "
+            "Fetch the file again."
+        ) from error
 
 
 def _refusal(path: str | os.PathLike[str], reason: str) -> ValueError:

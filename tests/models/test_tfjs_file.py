@@ -9,6 +9,8 @@ import tracemalloc
 import numpy as np
 import pytest
 import tensorflow as tf
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from sora_tf.models import tfjs_file
 from sora_tf.models.tfjs_file import read_graph, runnable
@@ -214,3 +216,34 @@ def test_a_part_that_is_more_than_arithmetic(write):
         runnable(graph, {}, ["y"])
     with pytest.raises(ValueError, match="must have the node 'z', got 6 others"):
         runnable(graph, X, ["z"])
+
+
+def test_a_part_that_does_not_fit(write):
+    described = model()
+    described["modelTopology"]["node"][4]["attr"]["T"]["type"] = 3  # int32 times float32
+    graph = read_graph(write(described, shards()))
+    with pytest.raises(ValueError, match="runnable: the graph must fit together, but: ") as caught:
+        runnable(graph, X, ["y"])
+    assert "\n" not in str(caught.value)
+
+
+fuzz = settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@fuzz
+@given(data=st.data(), kind=st.sampled_from(["model.json", "model.tgz"]))
+def test_files_damaged_at_random_are_read_or_refused(tmp_path, data, kind):
+    whole = folder(tmp_path, model(), shards())
+    path = package(tmp_path, model(), shards()) if kind == "model.tgz" else whole
+    damaged = tmp_path / kind
+    content = bytearray(damaged.read_bytes())
+    for _ in range(data.draw(st.integers(1, 8))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    damaged.write_bytes(bytes(content))
+    try:
+        (y,) = runnable(read_graph(path), X, ["y"])(tf.constant([[1.0, 2]]))
+    except (ValueError, FileNotFoundError, tf.errors.OpError):
+        return
+    assert y.dtype == tf.float32
