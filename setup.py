@@ -19,9 +19,10 @@ REQUIRES = [
     "fsspec>=2024.2",
     "matplotlib>=3.8",
     "pandas>=2.2",
-    "pillow>=10",
+    "pillow>=10.1",
     "pyarrow>=16",
     "scikit-learn>=1.5",
+    "scipy>=1.11",
     "tqdm>=4.66",
 ]
 

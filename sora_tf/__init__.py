@@ -23,10 +23,13 @@ _HOMES = {
         "FrameGraph", "FrameMemory", "MaskedMeanPool", "RelationBlock", "SpaceTimeAttentionPool",
     ),
     "models": (
-        "Stream", "VideoModel", "build_sora", "build_spatial_feature_extractor",
+        "CocoDetector", "Stream", "VideoModel", "build_sora", "build_spatial_feature_extractor",
         "build_temporal_relation_model", "embedder", "layer_costs", "streaming",
     ),
-    "tasks": ("Reading", "classify_files", "embed_files"),
+    "tasks": (
+        "Reading", "Tracker", "TrackerSettings", "classify_files", "embed_files", "pseudo_label",
+        "track_files", "tracking_metrics",
+    ),
     "train": ("Run", "TrainConfig", "evaluate_run", "train_classifier"),
     "video": ("VideoError", "probe", "read", "sample", "write"),
 }  # fmt: skip

@@ -110,8 +110,8 @@ def joined(parts: Sequence[Boxes]) -> Boxes:
 
 
 def overlaps(one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """The intersection over the union of every two boxes, (N, 4) and (M, 4) to (N, M)."""
-    a, b = np.asarray(one, np.float64)[:, None], np.asarray(other, np.float64)[None]
+    """The intersection over the union of every two boxes, (…, N, 4) and (…, M, 4) to (…, N, M)."""
+    a, b = np.asarray(one, np.float64)[..., None, :], np.asarray(other, np.float64)[..., None, :, :]
     low = np.maximum(a[..., :2], b[..., :2])
     high = np.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
     both = np.clip(high - low, 0, None).prod(-1)

@@ -1,5 +1,6 @@
 """Functional Keras models: extractor, relation model, the whole, and its step by step twin."""
 
+from sora_tf.models.coco_detector import CocoDetector
 from sora_tf.models.cost import LayerCost, layer_costs
 from sora_tf.models.extractor import build_spatial_feature_extractor
 from sora_tf.models.relation import build_temporal_relation_model
@@ -8,6 +9,7 @@ from sora_tf.models.streaming import Stream, streaming
 from sora_tf.models.video_model import VideoModel
 
 __all__ = [
+    "CocoDetector",
     "LayerCost",
     "Stream",
     "VideoModel",

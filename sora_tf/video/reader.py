@@ -1,7 +1,8 @@
 """Films to arrays: what a file is, its frames, and its frames at given times."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -149,25 +150,36 @@ def frames_of(
     start: float | None = None,
     end: float | None = None,
     threads: int = 1,
+    every: int = 1,
+    damaged: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Yields (time in s, frame (H, W, 3) uint8) one by one, in memory that does not grow.
 
     Arguments and errors as `read`; a damaged film ends where its frames do.
+
+    Args:
+        every: takes the first of every so many frames; the others are decoded and not scaled.
+        damaged: told at the end what was wrong with the film, if anything was.
     """
     check_ask("frames_of", size, fit, start, end)
-    return _stream(source, size, fit, start, end, threads)
+    at_least("frames_of", "every", every, 1, "frames", "Use 1 for all frames.")
+    return _stream(source, size, fit, start, end, threads, every, damaged)
 
 
-def _stream(source, size, fit, start, end, threads) -> Iterator[tuple[float, np.ndarray]]:
+def _stream(
+    source, size, fit, start, end, threads, every, damaged
+) -> Iterator[tuple[float, np.ndarray]]:
     with open_film(source, threads) as film:
         scaler = None
-        for time, frame in frames_between(film, start, end):
+        for time, frame in islice(frames_between(film, start, end), 0, None, every):
             scaler = scaler or scaler_of(film, frame, size, fit)
             picture = np.empty((*scaler.size, 3), np.uint8)
             scaler.into(frame, picture)
             yield time, picture
         if scaler is None and not film.shown:
             raise film.none_came()
+        if damaged and film.damage:
+            damaged(film.damage)
 
 
 def check_ask(owner: str, size, fit: str, start: float | None, end: float | None) -> None:

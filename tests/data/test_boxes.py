@@ -45,6 +45,9 @@ def test_overlaps_by_hand():
     # Two squares of 4, shifted by 1: 2 in common of 4 + 4 - 2. A third touches neither.
     found = overlaps([[0, 0, 2, 2]], [[1, 0, 2, 2], [2, 0, 2, 2], [0, 0, 2, 2]])
     np.testing.assert_allclose(found, [[2 / 6, 0, 1]])
+    # Two sets at once, each pair of rows as if alone.
+    sets = np.array([[[0, 0, 2, 2]], [[1, 0, 2, 2]]])
+    np.testing.assert_allclose(overlaps(sets, sets[::-1]), [[[2 / 6]], [[2 / 6]]])
 
 
 @pytest.mark.parametrize("box", [[0, 0, np.nan, 1], [np.inf, 0, 1, 1], [0, 0, 0, 1], [0, 0, 1, -1]])

@@ -89,6 +89,25 @@ def test_frames_come_one_by_one(film):
     np.testing.assert_array_equal(numbers(frames), [25, 26, 27, 28, 29])
 
 
+def test_one_of_every_so_many_frames(film):
+    pairs = list(video.frames_of(film, every=25))
+    assert [round(time, 6) for time, _ in pairs] == [0.0, 1.0, 2.0]
+    np.testing.assert_array_equal(numbers([picture for _, picture in pairs]), [0, 25, 50])
+    with pytest.raises(ValueError, match="every must be at least 1 frames, got 0"):
+        video.frames_of(film, every=0)
+
+
+def test_a_stream_says_at_its_end_what_was_wrong(film, tmp_path):
+    told = []
+    whole = film.read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(whole[: len(whole) * 2 // 3])
+    frames = list(video.frames_of(tmp_path / "cut.mp4", damaged=told.append))
+    assert 0 < len(frames) < 60
+    assert told == [video.read(tmp_path / "cut.mp4").damage]
+    list(video.frames_of(film, damaged=told.append))
+    assert len(told) == 1
+
+
 def test_variable_frame_rate(tmp_path):
     # Shown at 0, 100, 500 and 520 ms: at 0.499 s frame 1 still stands, at 0.5 s frame 2 comes.
     path = stamped(tmp_path / "uneven.mkv", greys(4), [0, 100, 500, 520])
