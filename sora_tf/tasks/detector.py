@@ -11,6 +11,7 @@ from sora_tf.video import frames_of
 
 CHUNK = 8  # frames shown at once
 CHUNK_BYTES = 64 * 2**20
+USUAL_FPS = 25.0
 
 
 class Detector(Protocol):
@@ -21,11 +22,23 @@ class Detector(Protocol):
         """Names by class number."""
 
     @property
+    def threshold(self) -> float:
+        """Smallest score of a box."""
+
+    @property
     def size(self) -> tuple[int, int]:
         """(H, W) of frames that it need not scale."""
 
     def detect(self, frames: np.ndarray, first: int = 0) -> Boxes:
-        """Boxes on frames (T, H, W, 3) uint8 of any size, in their pixels."""
+        """Boxes on frames (T, H, W, 3) uint8 of any size, in their pixels.
+
+        `first` is the number of the first of them, by which the frames of boxes are counted. 0
+        begins another video; until then one that remembers goes on from the frames before.
+        """
+
+    @property
+    def step(self) -> float:
+        """Time between the frames it is best shown, s; 0 is every frame."""
 
 
 class Chunk(NamedTuple):
@@ -61,5 +74,11 @@ def chunks(
 
 def found_on(detector: Detector, chunk: Chunk) -> Boxes:
     """What a detector finds, on frames numbered as in the video."""
-    found = detector.detect(np.stack(chunk.pictures))
-    return replace(found, frames=np.array(chunk.numbers)[found.frames])
+    first = chunk.numbers[0]
+    found = detector.detect(np.stack(chunk.pictures), first)
+    return replace(found, frames=np.array(chunk.numbers)[found.frames - first])
+
+
+def every_of(detector: Detector, fps: float | None) -> int:
+    """Of how many frames of a video a detector is best shown one."""
+    return max(1, round(detector.step * (fps or USUAL_FPS)))

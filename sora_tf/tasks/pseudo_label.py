@@ -20,7 +20,7 @@ from sora_tf._files import write_json
 from sora_tf.data.boxes import Annotated, Boxes, joined
 from sora_tf.data.cache import clip_key
 from sora_tf.data.problems import Problems
-from sora_tf.tasks.detector import Detector, chunks, found_on
+from sora_tf.tasks.detector import Detector, chunks, every_of, found_on
 from sora_tf.video import VideoError, probe
 
 LOG = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ def pseudo_label(
     videos: Sequence[str],
     classes: Sequence[str],
     threshold: float = 0.5,
-    every: int = 10,
+    every: int | None = 10,
     *,
     cache: str | os.PathLike[str] | None = None,
     key: str = "",
@@ -44,7 +44,7 @@ def pseudo_label(
         videos: files or URLs; one that does not read is left out and noted in `problems`.
         classes: the detector's classes that are wanted; boxes are labelled by their place here.
         threshold: smallest score of a box, from 0 to 1.
-        every: looks at the first of every so many frames.
+        every: looks at the first of every so many frames; None leaves it to the detector.
         cache: folder of answers, so that a video is looked at once; made where it is missing.
         key: names the detector in the cache, with all that its boxes depend on.
         problems: where to note what did not read.
@@ -56,7 +56,8 @@ def pseudo_label(
         ValueError: the detector does not know a class, or a number is out of its range.
     """
     _checks.between("pseudo_label", "threshold", threshold, 0, 1, "Use 0.5.")
-    _checks.at_least("pseudo_label", "every", every, 1, "frames", "Use 1 for all.")
+    if every is not None:
+        _checks.at_least("pseudo_label", "every", every, 1, "frames", "Use 1 for all.")
     for name in classes:
         _checks.one_of("pseudo_label", "classes", name, detector.labels)
     wanted = {detector.labels.index(name): place for place, name in enumerate(classes)}
@@ -64,7 +65,8 @@ def pseudo_label(
     made = {}
     for path in videos:
         try:
-            everything = _looked(detector, path, every, cache, key, problems)
+            one_of = every_of(detector, probe(path).fps) if every is None else every
+            everything = _looked(detector, path, one_of, cache, key, problems)
         except (VideoError, OSError) as error:
             problems.skip(path, str(error))
             continue

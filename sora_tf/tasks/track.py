@@ -17,6 +17,7 @@ import numpy as np
 from sora_tf._files import write_json
 from sora_tf.data.boxes import Boxes, joined
 from sora_tf.data.index import is_url
+from sora_tf.tasks.detector import USUAL_FPS, every_of
 from sora_tf.tasks.tracking.counting import Counts
 from sora_tf.tasks.tracking.drawing import Pen
 from sora_tf.tasks.tracking.files import tracks_of, write_mot
@@ -24,7 +25,6 @@ from sora_tf.tasks.tracking.follow import Seen, Source, Tracking, follow
 from sora_tf.video import VideoError, probe, write
 
 TRACKS, MOT, ALERTS, FILM = "tracks.json", "tracks.txt", "alerts.json", "annotated.mp4"
-USUAL_FPS = 25.0
 MOST_FPS = 240.0  # headers lie about it
 Bar = Callable[[Any, str, int], Any]
 
@@ -73,10 +73,13 @@ def _track_file(
     counts = Counts(settings.marks.on(info.width, info.height), source.labels)
     (folder / TRACKS).unlink(missing_ok=True)
     damage: list[str] = []
-    frames = -(-(info.declared_frames or 0) // settings.every)
-    seen = bar(follow(path, source, settings, damage.append), "frames", frames)
     fps = info.fps if info.fps and info.fps <= MOST_FPS else USUAL_FPS
-    found = _written(seen, folder, settings.drawn, fps / settings.every, counts, source.labels)
+    every = settings.every
+    if every is None:
+        every = 1 if isinstance(source.boxes, Boxes) else every_of(source.boxes, fps)
+    frames = -(-(info.declared_frames or 0) // every)
+    seen = bar(follow(path, source, settings, every, damage.append), "frames", frames)
+    found = _written(seen, folder, settings.drawn, fps / every, counts, source.labels)
     boxes = joined(found)
     tracks = tracks_of(boxes, source.labels)
     write_mot(boxes, folder / MOT)
@@ -92,7 +95,7 @@ def _track_file(
         "damage": damage[0] if damage else None,
         "kept": False,
     }
-    size = {"width": info.width, "height": info.height, "fps": fps, "every": settings.every}
+    size = {"width": info.width, "height": info.height, "fps": fps, "every": every}
     record = {"key": key, "answer": answer, **size, "labels": list(source.labels)}
     write_json(folder / TRACKS, {**record, "tracks": tracks})
     return answer

@@ -18,7 +18,7 @@ class Tracking:
     """How videos are tracked.
 
     Args:
-        every: looks at the first of every so many frames.
+        every: looks at the first of every so many frames; None leaves it to the detector.
         marks: lines and zones.
         linking: how boxes are linked.
         drawn: whether an annotated film is written.
@@ -26,14 +26,15 @@ class Tracking:
         ValueError: `every` is below 1.
     """
 
-    every: int = 1
+    every: int | None = None
     marks: Marks = field(default_factory=Marks)
     linking: TrackerSettings = field(default_factory=TrackerSettings)
     drawn: bool = True
 
     def __post_init__(self) -> None:
         """Checks."""
-        _checks.at_least("Tracking", "every", self.every, 1, "frames", "Use 1 for all.")
+        if self.every is not None:
+            _checks.at_least("Tracking", "every", self.every, 1, "frames", "Use 1 for all.")
 
 
 class Source(NamedTuple):
@@ -63,6 +64,7 @@ def follow(
     path: str,
     source: Source,
     settings: Tracking,
+    every: int = 1,
     damaged: Callable[[str], None] | None = None,
 ) -> Iterator[Seen]:
     """Gives the boxes of a video identities, a frame at a time.
@@ -70,7 +72,8 @@ def follow(
     Args:
         path: a file or URL.
         source: what finds the boxes.
-        settings: which frames, and how boxes are linked.
+        settings: how boxes are linked.
+        every: looks at the first of every so many frames.
         damaged: told at the end what is wrong with the film or the boxes given, if anything is.
 
     Raises:
@@ -80,7 +83,7 @@ def follow(
     tracker = Tracker(settings.linking)
     given = source.boxes if isinstance(source.boxes, Boxes) else Boxes.none()
     last, outside = -1, 0
-    for chunk in chunks(path, settings.every, damaged=damaged):
+    for chunk in chunks(path, every, damaged=damaged):
         if isinstance(source.boxes, Boxes):
             found = given.of(np.isin(given.frames, chunk.numbers))
         else:
@@ -90,7 +93,7 @@ def follow(
         outside += len(found) - len(inside)
         for number, time, picture in zip(*chunk, strict=True):
             yield Seen(number, time, picture, tracker.update(number, inside.on(number)))
-        last = chunk.numbers[-1] + settings.every - 1
+        last = chunk.numbers[-1] + every - 1
     if len(given) and given.frames.max() > last:
         raise ValueError(
             f"{path}: boxes must be on frames of the video, got one on frame "
