@@ -7,10 +7,7 @@ from typing import TYPE_CHECKING, Any
 from sora_tf.cli.common import code, complain, print_json, reading_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sora_tf.cli.common import AddVerb
-    from sora_tf.tasks.windows import Reading
 
 
 def add(verb: "AddVerb") -> None:
@@ -71,23 +68,16 @@ def classify(args: argparse.Namespace) -> int:
 
 def embed(args: argparse.Namespace) -> int:
     """Writes global and per-frame vectors of files as a Parquet table."""
-    import os
-
     from sora_tf._progress import progress
+    from sora_tf.cli.given import given_model
     from sora_tf.tasks.embed import embed_to_table
+    from sora_tf.tasks.windows import Reading
 
-    files = args.files
-    if os.path.isdir(files[0]):
-        if args.weights:
-            raise ValueError(f"embed: {files[0]} has weights of its own. Leave --weights out.")
-        if len(files) < 2:
-            raise ValueError(f"embed: no file after the run {files[0]}. Name one or more.")
-        model, key, reading = _of_run(files.pop(0), args)
-    else:
-        _check_there(files[0])
-        model, key, reading = _of_package(args)
+    given, files = given_model("embed", args.files, args.weights)
+    config = given.config
+    reading = Reading(config.frames, config.size, given.fit, args.window, args.step)
     answers = []
-    results = embed_to_table(model, files, reading, args.out, key)
+    results = embed_to_table(given.model, files, reading, args.out, given.key)
     for answer in progress(results, "files", len(files)):
         answers.append(answer)
         if answer["error"]:
@@ -101,44 +91,6 @@ def embed(args: argparse.Namespace) -> int:
     else:
         print(f"no table written: {failed} of {failed} files failed")
     return code(failed, len(answers))
-
-
-def _of_run(path: str, args: argparse.Namespace) -> tuple[Any, str, "Reading"]:
-    """The model of a run, what names it, and how it reads files."""
-    from sora_tf.train.run import Run
-
-    run = Run(path)
-    reading = reading_of(run.read_config(), args.window, args.step)
-    return run.load_model(), _digest(run.model_path), reading
-
-
-def _of_package(args: argparse.Namespace) -> tuple[Any, str, "Reading"]:
-    """The same of `lite` where there is no run."""
-    from sora_tf.config import lite
-    from sora_tf.models.shipped import ARRAYS, FOLDER, SHIPPED
-    from sora_tf.models.sora import build_sora
-    from sora_tf.tasks.windows import Reading
-
-    config, weights = lite(), args.weights or SHIPPED[0]
-    reading = Reading(config.frames, config.size, seconds=args.window, step=args.step)
-    key = _digest(FOLDER / weights / ARRAYS) if weights in SHIPPED else weights
-    return build_sora(config, weights=weights), key, reading
-
-
-def _digest(path: "Path") -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _check_there(path: str) -> None:
-    """Refuses a first name that is nothing, which may have been meant for a run's."""
-    import os
-
-    from sora_tf.data.index import is_url
-
-    if not is_url(path) and not os.path.exists(path):
-        raise ValueError(f"{path}: there is no such run or file. Correct the name.")
 
 
 def predict(args: argparse.Namespace) -> int:

@@ -59,7 +59,7 @@ def embed_files(
             real = item.mask
             rows.append(
                 {
-                    "path": _text(path),
+                    "path": text_of(path),
                     "start": item.start,
                     "end": float(item.times[real][-1]) if item.end is None else item.end,
                     GLOBAL_VECTOR: output[GLOBAL_VECTOR][0],
@@ -122,7 +122,7 @@ def embed_to_table(
     if not any(item["windows"] for item in done):
         shutil.rmtree(parts)
         return
-    asked = [("path", "in", {_text(path) for path in wanted})]
+    asked = [("path", "in", {text_of(path) for path in wanted})]
     with replacing(target) as beside, pyarrow.parquet.ParquetWriter(beside, SCHEMA) as writer:
         for part in sorted(parts.glob("*.json")):
             table = pyarrow.parquet.read_table(part.with_suffix(".parquet"), filters=asked)
@@ -130,7 +130,7 @@ def embed_to_table(
     shutil.rmtree(parts)
 
 
-def _text(path: str) -> str:
+def text_of(path: str) -> str:
     """A path as a table can hold it: bytes that are no UTF-8 are spelt out."""
     return path.encode("utf-8", "backslashreplace").decode()
 
