@@ -101,10 +101,10 @@ def _scorer(args: argparse.Namespace, model: Any, pace: Any, key: str) -> Any:
                 "users' scores (.csv)."
             )
         return scorer
-    scorer, skipped = train_importance(model, args.scores, pace, args.out, key)
+    path = os.path.join(args.out, "importance.json")
+    scorer, skipped = train_importance(model, args.scores, pace, path, key)
     for error in skipped:
         complain(error)
-    path = os.path.join(args.out, "importance.json")
     scorer.write(path)
     if not args.json:
         print(f"learnt from {args.scores}: {path}")

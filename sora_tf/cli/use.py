@@ -1,13 +1,14 @@
 """Verbs that use a run on files."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sora_tf.cli.common import code, complain, print_json, reading_of
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
+    from sora_tf.cli.given import Given
 
 
 def add(verb: "AddVerb") -> None:
@@ -37,6 +38,16 @@ def add(verb: "AddVerb") -> None:
         "--window", type=float, metavar="S", help="seconds a row (default: whole file)"
     )
     sub.add_argument("--step", type=float, metavar="S", help="seconds between windows")
+    sub.add_argument(
+        "--rate",
+        type=float,
+        metavar="R",
+        help="read films of any length from end to end at R frames/s, a row a minute; a row's "
+        "global vector is of the film so far",
+    )
+    sub.add_argument(
+        "--size", type=int, nargs=2, metavar=("H", "W"), help="without a run: pixels of a frame"
+    )
 
     sub = verb("predict", predict)
     sub.add_argument("files", nargs="+", metavar="FILE")
@@ -68,16 +79,18 @@ def classify(args: argparse.Namespace) -> int:
 
 def embed(args: argparse.Namespace) -> int:
     """Writes global and per-frame vectors of files as a Parquet table."""
+    import os
+
     from sora_tf._progress import progress
     from sora_tf.cli.given import given_model
-    from sora_tf.tasks.embed import embed_to_table
-    from sora_tf.tasks.windows import Reading
 
-    given, files = given_model("embed", args.files, args.weights)
-    config = given.config
-    reading = Reading(config.frames, config.size, given.fit, args.window, args.step)
+    if args.rate is not None and (args.window is not None or args.step is not None):
+        raise ValueError("embed: --rate reads from end to end. Leave --window and --step out.")
+    if args.size and os.path.isdir(args.files[0]):
+        raise ValueError(f"embed: {args.files[0]} has a size of its own. Leave --size out.")
+    given, files = given_model("embed", args.files, args.weights, args.size and tuple(args.size))
     answers = []
-    results = embed_to_table(given.model, files, reading, args.out, given.key)
+    results = _rows(given, files, args)
     for answer in progress(results, "files", len(files)):
         answers.append(answer)
         if answer["error"]:
@@ -91,6 +104,22 @@ def embed(args: argparse.Namespace) -> int:
     else:
         print(f"no table written: {failed} of {failed} files failed")
     return code(failed, len(answers))
+
+
+def _rows(given: "Given", files: list[str], args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Embeds: windows of files, or films from end to end."""
+    from sora_tf.tasks.embed import embed_to_table
+    from sora_tf.tasks.embed_long import embed_long_to_table
+    from sora_tf.tasks.parts import Pace
+    from sora_tf.tasks.running import running
+    from sora_tf.tasks.windows import Reading
+
+    config = given.config
+    if args.rate is not None:
+        pace = Pace(config.size, args.rate, given.fit)
+        return embed_long_to_table(running(given.model), files, pace, args.out, given.key)
+    reading = Reading(config.frames, config.size, given.fit, args.window, args.step)
+    return embed_to_table(given.model, files, reading, args.out, given.key)
 
 
 def predict(args: argparse.Namespace) -> int:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sora_tf import _checks
-from sora_tf.tasks.importance import added, likeness
+from sora_tf.tasks.importance import added, likeness, spread
 from sora_tf.tasks.knapsack import knapsack
 from sora_tf.tasks.scorer import Scorer
 from sora_tf.tasks.segments import pieces
@@ -95,12 +95,14 @@ def choose(
     sums, scores = _sums(features(), first, frames, scorer)
     vectors = _vectors(sums, lengths, segments)
     if scorer is None:
-        values = added(likeness(vectors), lengths)
+        alike = likeness(vectors)
+        values = added(alike, lengths)
+        importance = spread(alike, values / lengths)
     else:
-        values = (scores - min(0.0, scores.min())) + 1e-9 * lengths
+        values = scores - min(0.0, scores.min()) + 1e-9 * lengths
+        importance = values / lengths
     chosen = knapsack(values, lengths, most)
-    rates = values / lengths
-    importance = rates / max(float(rates.max()), 1e-12)
+    importance /= max(float(importance.max()), 1e-12)
     keys = _keys(features(), first, frames, vectors, chosen)
     return Choice(first, lengths, segments, importance, chosen, keys)
 

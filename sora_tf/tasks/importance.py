@@ -55,3 +55,11 @@ def added(alike: np.ndarray, lengths: np.ndarray) -> np.ndarray:
         gains[piece] = gain
         covered = np.maximum(covered, alike[piece])
     return gains
+
+
+def spread(alike: np.ndarray, values: np.ndarray) -> np.ndarray:
+    """Values shared with what looks the same: y_p = max_s alike[p,s]·values_s, (P,).
+
+    Of many pieces that look alike, one adds all and the others nothing, though any would do.
+    """
+    return np.asarray([float((row * values).max()) for row in alike])

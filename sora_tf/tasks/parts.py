@@ -4,6 +4,7 @@ A part holds the vectors of its frames and what the model remembers at its end, 
 run goes on behind the last part that is whole.
 """
 
+import glob
 import hashlib
 import os
 import shutil
@@ -74,7 +75,7 @@ def film_parts(
         model: from `running`.
         path: file or URL.
         pace: how to read it.
-        folder: of this film's parts alone, named by `parts_folder`.
+        folder: of this film's parts alone, named by `film_folder`.
         keep: the vectors to keep, names of what `model.feed` gives.
     Raises:
         VideoError: the file cannot be read.
@@ -100,20 +101,26 @@ def load_part(file: Path) -> Part:
     return _load(file)[0]
 
 
-def parts_folder(beside: Path, path: str, key: str) -> Path:
-    """The folder for a film's parts beside what is made of them; parts of another key are removed.
+def work_folder(target: Path, key: str) -> Path:
+    """The folder for what is done so far, beside what will be made; those of other keys go.
 
     Args:
-        beside: what will be made.
-        path: the film; a changed file is another film.
-        key: all else that the vectors depend on.
+        target: what will be made.
+        key: what all of it depends on.
     """
-    mark = hashlib.sha256(f"{key} {os.fsencode(path)!r} {stamp(path)}".encode()).hexdigest()[:16]
-    beside.parent.mkdir(parents=True, exist_ok=True)
-    for other in beside.parent.glob(f".{beside.name}.film-*"):
+    mark = hashlib.sha256(key.encode()).hexdigest()[:16]
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for other in target.parent.glob(f".{glob.escape(target.name)}.parts-*"):
         if not other.name.endswith(mark):
             shutil.rmtree(other, ignore_errors=True)
-    return beside.parent / f".{beside.name}.film-{mark}"
+    folder = target.parent / f".{target.name}.parts-{mark}"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def film_folder(work: Path, path: str) -> Path:
+    """The folder for a film's parts; a file that has changed is another film."""
+    return work / hashlib.sha256(f"{os.fsencode(path)!r} {stamp(path)}".encode()).hexdigest()[:16]
 
 
 def stamp(path: str) -> tuple[int, int] | None:

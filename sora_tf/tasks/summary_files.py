@@ -13,7 +13,7 @@ from sora_tf._files import replacing, write_json
 from sora_tf._progress import counting
 from sora_tf.tasks.choice import Length
 from sora_tf.tasks.highlight import write_highlight
-from sora_tf.tasks.parts import Pace, parts_folder, stamp
+from sora_tf.tasks.parts import Pace, film_folder, stamp, work_folder
 from sora_tf.tasks.running import Running
 from sora_tf.tasks.scorer import Scorer
 from sora_tf.tasks.segments import SCATTER_S
@@ -101,14 +101,14 @@ def folders_of(paths: Sequence[str], out: Path) -> list[Path]:
 
 def _make(model, path, pace, folder, key, mark, wish, scorer) -> None:
     cues = _cues(path, wish)
-    parts = parts_folder(folder, path, f"{key} {pace}")
+    work = work_folder(folder, f"{key} {pace}")
     total = probe(path).duration or 0
     with counting(os.path.basename(path)) as update:
         summary = summarize(
             model,
             path,
             pace,
-            parts,
+            film_folder(work, path),
             wish.length,
             scorer,
             wish.segments,
@@ -121,7 +121,7 @@ def _make(model, path, pace, folder, key, mark, wish, scorer) -> None:
         _write(summary, beside, mark)
         if _mark_of(folder) is not None:  # an earlier summary, which this one takes the place of
             shutil.rmtree(folder)
-    shutil.rmtree(parts, ignore_errors=True)
+    shutil.rmtree(work, ignore_errors=True)
 
 
 def _write(summary: Summary, folder: Path, mark: str) -> None:

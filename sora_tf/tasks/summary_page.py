@@ -31,7 +31,7 @@ h2 { font-size:1.05rem; margin:36px 0 12px }
 p.facts, figcaption, small { color:var(--soft) }
 p.facts { margin:0 0 24px }
 p.damage { border-left:4px solid var(--mark); padding:4px 12px; background:var(--card) }
-video { width:100%; max-height:70vh; background:#000; border-radius:10px }
+video { width:100%; max-height:52vh; background:#000; border-radius:10px }
 svg { width:100%; height:auto; display:block }
 .grid { display:grid; grid-template-columns:repeat(auto-fill, minmax(210px, 1fr)); gap:16px }
 figure { margin:0; background:var(--card); border:1px solid var(--line); border-radius:10px;

@@ -115,16 +115,18 @@ def _vectors(texts: list[str]):
 def _centrality(vectors) -> np.ndarray:
     """The share of its steps that the walk of LexRank spends on each sentence, (S,).
 
-    The likenesses are never written down: a step is two sparse products.
+    It does not stay where it is, or a sentence like no other would keep it. The likenesses are
+    never written down: a step is two sparse products.
     """
     count = vectors.shape[0]
-    sums = vectors @ np.asarray(vectors.sum(axis=0)).ravel()
-    there = sums > 0
+    own = np.asarray(vectors.multiply(vectors).sum(axis=1)).ravel()
+    sums = vectors @ np.asarray(vectors.sum(axis=0)).ravel() - own
     rank = np.full(count, 1.0 / count)
     for _ in range(100):
-        given = np.divide(rank, sums, out=np.zeros(count), where=there)
-        new = (1 - DAMPING) / count + DAMPING * (vectors @ (vectors.T @ given))
+        given = np.divide(rank, sums, out=np.zeros(count), where=sums > 1e-9)
+        walked = vectors @ (vectors.T @ given) - own * given
+        new = (1 - DAMPING) / count + DAMPING * walked
         if np.abs(new - rank).sum() < 1e-9:
             break
         rank = new
-    return np.where(there, rank, 0.0)
+    return np.where(own > 0, rank, 0.0)

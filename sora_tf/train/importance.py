@@ -1,6 +1,7 @@
 """Learns what users think important from the scores they gave to films."""
 
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pandas as pd
 from sklearn.linear_model import RidgeCV
 
 from sora_tf.data.index import is_url
-from sora_tf.tasks.parts import Pace, film_parts, parts_folder
+from sora_tf.tasks.parts import Pace, film_folder, film_parts, work_folder
 from sora_tf.tasks.running import FEATURES, Running
 from sora_tf.tasks.scorer import Scorer
 from sora_tf.video import VideoError
@@ -28,7 +29,7 @@ def train_importance(
         table: .csv with the columns path (from the table's folder), time (s) and score, a row a
             user and time; between times, scores are interpolated.
         pace: how to read the films.
-        out: folder where films that are done are kept until the next training.
+        out: what will be made; films that are done are kept beside it until all are.
         key: what the features depend on.
     Returns:
         The scorer, and what was wrong with the films that were left out.
@@ -37,6 +38,7 @@ def train_importance(
     Reference: Hoerl and Kennard, "Ridge regression", Technometrics 1970.
     """
     rows = _read(table)
+    work = work_folder(Path(out), f"{key} {pace}")
     features, targets, skipped = [], [], []
     for name, film in rows.groupby("path", sort=True):
         path = str(name)
@@ -44,7 +46,7 @@ def train_importance(
             path = os.path.join(os.path.dirname(os.path.abspath(table)), path)
         means = film.groupby("time")["score"].mean()
         try:
-            times, vectors = _sparse(model, path, pace, Path(out), key)
+            times, vectors = _sparse(model, path, pace, work)
         except VideoError as error:
             skipped.append(str(error))
             continue
@@ -53,6 +55,7 @@ def train_importance(
     if not features:
         raise ValueError(f"{os.fspath(table)}: no film in it could be read. {skipped[0]}")
     found = RidgeCV(RIDGES).fit(np.concatenate(features), np.concatenate(targets))
+    shutil.rmtree(work, ignore_errors=True)
     return Scorer(found.coef_, float(found.intercept_), key), skipped
 
 
@@ -75,13 +78,10 @@ def _read(table: str | os.PathLike[str]) -> pd.DataFrame:
     return rows.assign(time=numbers["time"], score=numbers["score"])
 
 
-def _sparse(model, path: str, pace: Pace, out: Path, key: str) -> tuple[np.ndarray, np.ndarray]:
+def _sparse(model: Running, path: str, pace: Pace, work: Path) -> tuple[np.ndarray, np.ndarray]:
     """A frame a second of a film: times (n,) s and features (n, F)."""
     times, vectors, last = [], [], -np.inf
-    beside = out / "learnt" / os.path.basename(path)
-    for part in film_parts(
-        model, path, pace, parts_folder(beside, path, f"{key} {pace}"), [FEATURES]
-    ):
+    for part in film_parts(model, path, pace, film_folder(work, path), [FEATURES]):
         for time, row in zip(part.times, part.vectors.get(FEATURES, []), strict=False):
             if time >= last + EACH_S - 1e-6:
                 times.append(float(time))
