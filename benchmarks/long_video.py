@@ -153,8 +153,8 @@ def main() -> None:
     found = one_pass(short, options.one_pass_rate)
     report["one_pass"] = found
     print(
-        f"\nglobal vector of {MINUTES} minutes, {found['frames']} frames: chunks of 32 and one pass "
-        f"differ by {found['apart']:.1e} at most, of a largest value of {found['largest']:.2f}"
+        f"\nglobal vector of {MINUTES} minutes, {found['frames']} frames: chunks and one pass "
+        f"differ by {found['apart']:.1e} at most; largest value {found['largest']:.2f}"
     )
     for verb in options.verb or VERBS:
         report[verb] = run(verb, film, options.out, options.kill_at)

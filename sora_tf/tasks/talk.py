@@ -18,7 +18,7 @@ PAUSE_S = 2.0  # of silence that ends a sentence
 LONGEST = 300  # signs of a sentence, for talks without full stops
 DAMPING = 0.85  # of the walk from sentence to sentence
 SEEN = 0.5  # share of a sentence's weight that what is seen at its time decides
-NEW = 0.5  # how much it counts against a sentence that others chosen are like it
+NEW = 1.0  # how much it counts against a sentence that others chosen are like it
 JOINED = (
     "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f"  # no spaces between words
 )
