@@ -5,10 +5,11 @@ scores rank moments as the users do, Kendall's τ and Spearman's ρ. What users 
 each other says how far one can come, what chance has says how little it means.
 """
 
+from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.stats import kendalltau, spearmanr
+from scipy.stats import kendalltau, rankdata, spearmanr
 
 from sora_tf.tasks.knapsack import knapsack
 
@@ -86,7 +87,10 @@ def human_f_score(references: np.ndarray) -> float:
 
 
 def human_agreement(users: np.ndarray) -> Agreement:
-    """How far users (U, N) rank moments alike: each against the others, the mean."""
-    found = [rank_agreement(user, np.delete(users, n, axis=0)) for n, user in enumerate(users)]
-    tau, rho = np.mean(found, axis=0)
-    return Agreement(float(tau), float(rho))
+    """How far users (U, N) rank moments alike: each against each other, the mean of all pairs."""
+    told = [user for user in users if np.ptp(user) > 0]
+    if len(told) < 2:
+        return Agreement(0.0, 0.0)
+    tau = np.mean([kendalltau(one, other).statistic for one, other in combinations(told, 2)])
+    ranks = np.corrcoef([rankdata(user) for user in told])
+    return Agreement(float(tau), float(ranks[np.triu_indices(len(told), 1)].mean()))
