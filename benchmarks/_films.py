@@ -26,7 +26,6 @@ def sources() -> dict[str, list[Path]]:
         "pets09": [DATA / "pets09" / "vtest.avi"],
         "sleap": [DATA / "sleap" / "clip.mp4"],
         "pattern": [DATA / "odd-videos" / "bipbop.mp4"],
-        "street": [DATA / "odd-videos" / "test_case_1351094.mp4"],
     }
     return {name: paths for name, paths in found.items() if paths and paths[0].exists()}
 

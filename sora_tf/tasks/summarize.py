@@ -1,5 +1,6 @@
 """Summaries of films: segments, what counts in them, and the moments that fit under a length."""
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -7,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sora_tf import _checks
 from sora_tf.tasks.choice import Length, choose
 from sora_tf.tasks.embed import text_of
 from sora_tf.tasks.parts import Pace, film_parts, kept_parts, load_part
@@ -14,7 +16,7 @@ from sora_tf.tasks.running import FEATURES, Running
 from sora_tf.tasks.scorer import Scorer
 from sora_tf.tasks.segments import SCATTER_S, boundaries
 from sora_tf.tasks.shots import shot_times
-from sora_tf.video import VideoError
+from sora_tf.video import VideoError, probe
 
 SEGMENTS = ("features", "pyscenedetect")
 
@@ -113,7 +115,9 @@ def summarize(
         progress: called with the time reached, s.
     Raises:
         VideoError: the film cannot be read, has one frame, or is shorter than the summary.
+        ValueError: `segments` is neither.
     """
+    _checks.one_of("summarize", "segments", segments, SEGMENTS)
     length = length or Length()
     times: list[np.ndarray] = []
     damages: list[str] = []
@@ -132,16 +136,18 @@ def summarize(
         parts = (load_part(file) for file in kept_parts(folder))
         return (part.vectors[FEATURES] for part in parts if len(part.times))
 
-    found = list(boundaries(features(), pace.rate, scatter))
-    at = np.concatenate(times)
+    if segments == "features":
+        found = list(boundaries(features(), pace.rate, scatter))
+        at = np.concatenate(times)
+    else:
+        deque(features(), maxlen=0)
+        at = np.concatenate(times)
+        found = np.unique(np.searchsorted(at, shot_times(path))).tolist()
     if len(at) < 2:
         raise VideoError(path, "too short", "it has one frame, and a summary is chosen among more")
-    duration = float(at[-1] + np.median(np.diff(at)))
+    duration = _duration(path, at, pace.rate)
     if length.seconds is not None and length.seconds > duration:
-        detail = f"the film lasts {duration:g} s and the summary is to last {length.seconds:g} s"
-        raise VideoError(path, "too short", detail, "Ask for fewer seconds.")
-    if segments == "pyscenedetect":
-        found = np.unique(np.searchsorted(at, shot_times(path))).tolist()
+        raise longer_than(path, duration, length.seconds)
     starts = np.asarray([0, *(place for place in found if 0 < place < len(at))])
     choice = choose(again, starts, len(at), len(at) / duration, length, scorer)
     ends = np.append(at, duration)
@@ -154,6 +160,21 @@ def summarize(
         moments=_moments(choice, ends),
         damage=damages[0] if damages else None,
     )
+
+
+def longer_than(path: str, duration: float, seconds: float) -> VideoError:
+    """The error of a film shorter than its summary, both in s."""
+    detail = f"the film lasts {duration:g} s and the summary is to last {seconds:g} s"
+    return VideoError(path, "too short", detail, "Ask for fewer seconds.")
+
+
+def _duration(path: str, times: np.ndarray, rate: float) -> float:
+    """The end of a film in s: as its header says where that fits its last frame."""
+    step = float(np.median(np.diff(times)))
+    said = probe(path).duration or 0.0
+    if times[-1] < said <= times[-1] + max(2 * step, 1 / rate):
+        return said
+    return float(times[-1]) + step
 
 
 def _moments(choice, ends: np.ndarray) -> list[Moment]:

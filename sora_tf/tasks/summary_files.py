@@ -18,7 +18,7 @@ from sora_tf.tasks.running import Running
 from sora_tf.tasks.scorer import Scorer
 from sora_tf.tasks.segments import SCATTER_S
 from sora_tf.tasks.storyboard import pictures_of, shown_moments, storyboard
-from sora_tf.tasks.summarize import Summary, summarize
+from sora_tf.tasks.summarize import Summary, longer_than, summarize
 from sora_tf.tasks.summary_page import summary_page
 from sora_tf.tasks.talk import SENTENCES, summarize_talk
 from sora_tf.video import VideoError, probe
@@ -101,20 +101,26 @@ def folders_of(paths: Sequence[str], out: Path) -> list[Path]:
 
 def _make(model, path, pace, folder, key, mark, wish, scorer) -> None:
     cues = _cues(path, wish)
+    total, wanted = probe(path).duration or 0.0, wish.length.seconds
+    if wanted is not None and 0 < total < wanted:
+        raise longer_than(path, total, wanted)
     work = work_folder(folder, f"{key} {pace}")
-    total = probe(path).duration or 0
-    with counting(os.path.basename(path)) as update:
-        summary = summarize(
-            model,
-            path,
-            pace,
-            film_folder(work, path),
-            wish.length,
-            scorer,
-            wish.segments,
-            wish.scatter,
-            lambda time: update(int(time), int(total)),
-        )
+    try:
+        with counting(os.path.basename(path)) as update:
+            summary = summarize(
+                model,
+                path,
+                pace,
+                film_folder(work, path),
+                wish.length,
+                scorer,
+                wish.segments,
+                wish.scatter,
+                lambda time: update(int(time), int(total)),
+            )
+    except VideoError:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
     summary.talk.extend(summarize_talk(cues, wish.sentences, summary.importance_at))
     with replacing(folder) as beside:
         beside.mkdir()

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
-
 from films import greys, noise, numbers, stamped
+
 from sora_tf.video import frames_every, write
 from sora_tf.video.regular import next_cut
 

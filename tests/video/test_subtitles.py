@@ -106,7 +106,7 @@ def test_what_is_no_subtitles_is_one_line(tmp_path, content, message):
 
 
 def test_a_missing_file_is_named(tmp_path):
-    with pytest.raises(VideoError, match="none.srt: cannot open"):
+    with pytest.raises(VideoError, match=r"none\.srt: cannot open"):
         read_cues(str(tmp_path / "none.srt"))
 
 
