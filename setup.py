@@ -22,6 +22,7 @@ REQUIRES = [
     "pillow>=10",
     "pyarrow>=16",
     "scikit-learn>=1.5",
+    "scipy>=1.11",
     "tqdm>=4.66",
 ]
 
@@ -52,6 +53,12 @@ EXTRAS = {
     "serving": [
         "grpcio>=1.60",
         "tensorflow-serving-api>=2.17,<2.18",  # the client's gRPC side
+    ],
+    "shots": [  # PySceneDetect beside our own segments; the build that goes with headless OpenCV
+        "scenedetect-headless>=0.7.2,<0.8",
+    ],
+    "subtitles": [
+        "pysubs2>=1.7,<2",  # files of them; those inside a film need nothing
     ],
     "benchmarks": [
         "decord>=0.6; platform_machine == 'x86_64'",

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import av
@@ -30,9 +31,16 @@ def sources() -> dict[str, list[Path]]:
     return {name: paths for name, paths in found.items() if paths and paths[0].exists()}
 
 
-def known_film(path: Path, seed: int, segments: int = 12) -> tuple[list[float], list[str]]:
+def known_film(
+    path: Path, seed: int, segments: int = 12, fade: float = 0.0
+) -> tuple[list[float], list[str]]:
     """Writes a film of segments from different clips.
 
+    Args:
+        path: the file to write.
+        seed: which clips and how long.
+        segments: of the film.
+        fade: s in which a segment turns into the next, in place of a cut; the boundary is halfway.
     Returns:
         The starts of the segments in s, and the end; and the clip of each.
     """
@@ -40,26 +48,38 @@ def known_film(path: Path, seed: int, segments: int = 12) -> tuple[list[float], 
     places, starts, clips = sources(), [0.0], []
 
     def frames() -> Iterator[np.ndarray]:
-        count, last = 0, ""
+        count, last, blend = 0, "", round(fade * FPS)
+        tail: list[np.ndarray] = []
         while len(clips) < segments:
             name = str(rng.choice([place for place in places if place != last]))
             clip = places[name][int(rng.integers(len(places[name])))]
             if str(clip) in clips and len(places[name]) > 1:
                 continue
             length = np.exp(rng.uniform(np.log(SHORTEST_S), np.log(LONGEST_S)))
-            last, wanted = name, round(FPS * (FIGHT_S if name == "fight" else length))
-            given = 0
-            for _, picture in video.frames_every(clip, 1 / FPS, size=SIZE):
-                yield picture
-                given += 1
-                if given == wanted:
-                    break
+            wanted = round(FPS * (FIGHT_S if name == "fight" else length))
+            shot = list(islice(video.frames_every(clip, 1 / FPS, size=SIZE), wanted))
+            pictures = [picture for _, picture in shot]
+            mixed = [
+                _mix(*pair, n, blend) for n, pair in enumerate(zip(tail, pictures, strict=False))
+            ]
+            body = pictures[len(tail) : len(pictures) - blend]
+            yield from mixed
+            yield from body
+            count += len(mixed) + len(body)
+            last, tail = name, pictures[len(pictures) - blend :] if blend else []
             clips.append(str(clip))
-            count += given
-            starts.append(count / FPS)
+            starts.append((count + blend / 2) / FPS)
+        yield from tail
+        starts[-1] = (count + blend) / FPS
 
     video.write(path, frames(), FPS, quality=23, options={"preset": "veryfast"})
     return starts, clips
+
+
+def _mix(before: np.ndarray, after: np.ndarray, place: int, places: int) -> np.ndarray:
+    """One picture turning into another."""
+    share = (place + 1) / (places + 1)
+    return (before * (1 - share) + after * share).astype(np.uint8)
 
 
 def long_film(path: Path, seconds: float, seed: int = 0) -> Path:

@@ -26,9 +26,11 @@ _HOMES = {
         "Stream", "VideoModel", "build_sora", "build_spatial_feature_extractor",
         "build_temporal_relation_model", "embedder", "layer_costs", "streaming",
     ),
-    "tasks": ("Reading", "classify_files", "embed_files"),
+    "tasks": (
+        "Pace", "Reading", "classify_files", "embed_files", "running", "summarize_files",
+    ),
     "train": ("Run", "TrainConfig", "evaluate_run", "train_classifier"),
-    "video": ("VideoError", "probe", "read", "sample", "write"),
+    "video": ("VideoError", "frames_every", "probe", "read", "sample", "write"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

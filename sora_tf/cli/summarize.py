@@ -37,6 +37,11 @@ def add(verb: "AddVerb") -> None:
         help="users' scores (.csv: path, time, score) to learn from, or what was learnt (.json)",
     )
     sub.add_argument("--rate", type=float, default=5.0, metavar="R", help="frames/s (default 5)")
+    sub.add_argument(
+        "--attention",
+        action="store_true",
+        help="draw into the page what of each picture counted for the global vector",
+    )
     sub.add_argument("--segments", default="features", choices=("features", "pyscenedetect"))
 
 
@@ -44,6 +49,7 @@ def summarize(args: argparse.Namespace) -> int:
     """Makes summaries of films of any length: page, storyboard, highlights, numbers, words."""
     from sora_tf._progress import progress
     from sora_tf.cli.given import given_model
+    from sora_tf.tasks.attention import Attend
     from sora_tf.tasks.choice import SHARE, Length
     from sora_tf.tasks.parts import Pace
     from sora_tf.tasks.running import running
@@ -58,7 +64,8 @@ def summarize(args: argparse.Namespace) -> int:
     model = running(given.model)
     scorer = _scorer(args, model, pace, given.key)
     answers = []
-    results = summarize_files(model, files, pace, args.out, given.key, wish, scorer)
+    attend = Attend(given.model) if args.attention else None
+    results = summarize_files(model, files, pace, args.out, given.key, wish, scorer, attend)
     for answer in progress(results, "films", len(files)):
         answers.append(answer)
         if not args.json:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
+from sora_tf.tasks.attention import Attend, overlay
+from sora_tf.tasks.parts import Pace
 from sora_tf.tasks.summarize import Moment, Summary
 from sora_tf.video import probe, read
 
@@ -37,6 +39,26 @@ def pictures_of(summary: Summary, moments: Sequence[Moment]) -> np.ndarray:
     height = max(2, round(WIDTH * info.height / max(info.width, 1)))
     size = (min(height, 2 * WIDTH), WIDTH)
     return read(summary.path, [moment.key for moment in moments], size=size, fit="contain").frames
+
+
+def attended(
+    attend: Attend, path: str, moments: Sequence[Moment], pictures: np.ndarray, pace: Pace
+) -> list[np.ndarray]:
+    """Pictures of moments with what counted in them, as the end of the clip before each says.
+
+    Args:
+        attend: says what counted.
+        path: the film.
+        moments: as `pictures_of`.
+        pictures: from `pictures_of`, (N, H, W, 3) uint8.
+        pace: how the model reads the film.
+    """
+    before = np.arange(1 - attend.length, 1) / pace.rate
+    found = []
+    for moment, picture in zip(moments, pictures, strict=True):
+        clip = read(path, moment.key + before, size=pace.size, fit=pace.fit).frames
+        found.append(overlay(picture, attend(clip).regions[-1]))
+    return found
 
 
 def jpeg(picture: np.ndarray) -> bytes:

@@ -11,13 +11,14 @@ from typing import Any
 
 from sora_tf._files import replacing, write_json
 from sora_tf._progress import counting
+from sora_tf.tasks.attention import Attend
 from sora_tf.tasks.choice import Length
 from sora_tf.tasks.highlight import write_highlight
 from sora_tf.tasks.parts import Pace, film_folder, stamp, work_folder
 from sora_tf.tasks.running import Running
 from sora_tf.tasks.scorer import Scorer
 from sora_tf.tasks.segments import SCATTER_S
-from sora_tf.tasks.storyboard import pictures_of, shown_moments, storyboard
+from sora_tf.tasks.storyboard import attended, pictures_of, shown_moments, storyboard
 from sora_tf.tasks.summarize import Summary, longer_than, summarize
 from sora_tf.tasks.summary_page import summary_page
 from sora_tf.tasks.talk import SENTENCES, summarize_talk
@@ -55,6 +56,7 @@ def summarize_files(
     key: str,
     wish: Wish | None = None,
     scorer: Scorer | None = None,
+    attend: Attend | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Summarises films, each into a folder of its own, as they are done.
 
@@ -68,6 +70,7 @@ def summarize_files(
         key: what the vectors depend on (the model's file, say).
         wish: what is wanted; None is 15 % of each film.
         scorer: users' taste, if theirs is to count.
+        attend: says what of each moment counted, to be drawn in the page; None leaves it out.
 
     Yields:
         {"path", "folder", "duration", "summary_seconds", "moments", "damage"} or {"path",
@@ -76,11 +79,12 @@ def summarize_files(
     wish = wish or Wish()
     taste = None if scorer is None else (scorer.bias, scorer.weights.tobytes())
     for path, folder in zip(paths, folders_of(paths, Path(out)), strict=True):
-        own = f"{key} {pace} {wish} {stamp(path)} {_subtitle_stamp(wish)} {path!r} {taste}"
+        given = (key, pace, wish, stamp(path), _subtitle_stamp(wish), path, taste, attend is None)
+        own = " ".join(map(str, given))
         mark = hashlib.sha256(own.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         try:
             if not _is_done(folder, mark):
-                _make(model, path, pace, folder, key, mark, wish, scorer)
+                _make(model, path, pace, folder, key, mark, wish, scorer, attend)
             yield _answer(path, folder)
         except VideoError as error:
             yield {"path": path, "error": str(error)}
@@ -99,7 +103,7 @@ def folders_of(paths: Sequence[str], out: Path) -> list[Path]:
     return found
 
 
-def _make(model, path, pace, folder, key, mark, wish, scorer) -> None:
+def _make(model, path, pace, folder, key, mark, wish, scorer, attend) -> None:
     cues = _cues(path, wish)
     total, wanted = probe(path).duration or 0.0, wish.length.seconds
     if wanted is not None and 0 < total < wanted:
@@ -124,18 +128,21 @@ def _make(model, path, pace, folder, key, mark, wish, scorer) -> None:
     summary.talk.extend(summarize_talk(cues, wish.sentences, summary.importance_at))
     with replacing(folder) as beside:
         beside.mkdir()
-        _write(summary, beside, mark)
+        _write(summary, beside, mark, pace, attend)
         if _mark_of(folder) is not None:  # an earlier summary, which this one takes the place of
             shutil.rmtree(folder)
     shutil.rmtree(work, ignore_errors=True)
 
 
-def _write(summary: Summary, folder: Path, mark: str) -> None:
+def _write(summary: Summary, folder: Path, mark: str, pace: Pace, attend: Attend | None) -> None:
     moments = shown_moments(summary)
     pictures = pictures_of(summary, moments)
     storyboard(summary, moments, pictures).save(folder / SHEET)
     write_highlight(folder / FILM, summary.path, summary.moments)
-    page = summary_page(summary, moments, pictures, folder / FILM)
+    counted = None
+    if attend is not None:
+        counted = attended(attend, summary.path, moments, pictures, pace)
+    page = summary_page(summary, moments, pictures, folder / FILM, counted)
     (folder / PAGE).write_text(page, encoding="utf-8")
     write_json(folder / NUMBERS, {**summary.to_dict(), "made_from": mark})
 

@@ -37,7 +37,10 @@ svg { width:100%; height:auto; display:block }
 figure { margin:0; background:var(--card); border:1px solid var(--line); border-radius:10px;
   overflow:hidden; cursor:pointer }
 figure:focus-visible, figure:hover { border-color:var(--mark); outline:none }
+figure div { position:relative }
 figure img { width:100%; display:block }
+figure img.counted { position:absolute; inset:0; opacity:0; transition:opacity .2s }
+figure:hover img.counted, figure:focus-visible img.counted { opacity:1 }
 figcaption { display:flex; justify-content:space-between; padding:8px 12px; font-size:.9rem }
 figcaption b { color:var(--ink); font-variant-numeric:tabular-nums }
 .talk { list-style:none; margin:0; padding:0 }
@@ -62,6 +65,7 @@ def summary_page(
     moments: Sequence[Moment],
     pictures: np.ndarray,
     highlight: Path,
+    counted: Sequence[np.ndarray] | None = None,
 ) -> str:
     """The page as HTML.
 
@@ -70,6 +74,7 @@ def summary_page(
         moments: those shown as pictures.
         pictures: (N, H, W, 3) uint8, one for each.
         highlight: the film of all moments.
+        counted: the pictures with what counted in them, shown under the pointer; None has none.
     """
     name = escape(os.path.basename(text_of(summary.path)))
     facts = (
@@ -83,7 +88,8 @@ def summary_page(
         f"<style>{STYLE}</style>\n<main>\n<h1>{name}</h1>\n"
         f'<p class="facts">{facts}</p>\n{damage}\n{_film(highlight)}\n'
         f"<h2>Importance over time</h2>\n{_curve(summary)}\n"
-        f'<h2>Moments</h2>\n<div class="grid">\n{_cards(summary, moments, pictures)}\n</div>\n'
+        '<h2>Moments</h2>\n<div class="grid">\n'
+        f"{_cards(summary, moments, pictures, counted)}\n</div>\n"
         f"{_talk(summary)}</main>\n<script>{SCRIPT}</script>\n</html>\n"
     )
 
@@ -95,20 +101,33 @@ def _film(highlight: Path) -> str:
     return f'<video controls preload="metadata" src="{source}"></video>'
 
 
-def _cards(summary: Summary, moments: Sequence[Moment], pictures: np.ndarray) -> str:
+def _cards(
+    summary: Summary,
+    moments: Sequence[Moment],
+    pictures: np.ndarray,
+    counted: Sequence[np.ndarray] | None,
+) -> str:
     """A picture a moment; a click shows the moment in the film above."""
     begins, begin = {}, 0.0
     for moment in summary.moments:
         begins[moment.start] = begin
         begin += moment.end - moment.start
+    over = [""] * len(moments)
+    if counted is not None:
+        over = [_image("what counted in it", picture, "counted") for picture in counted]
     return "\n".join(
         f'<figure tabindex="0" data-at="{begins[moment.start]:.2f}">'
-        f'<img alt="at {clock(moment.key)}" src="data:image/jpeg;base64,{_base64(jpeg(picture))}">'
+        f"<div>{_image(f'at {clock(moment.key)}', picture, 'plain')}{above}</div>"
         f"<figcaption><b>{clock(moment.start)}</b>"
         f"<span>{moment.end - moment.start:.1f} s · {moment.importance:.0%}</span></figcaption>"
         "</figure>"
-        for moment, picture in zip(moments, pictures, strict=True)
+        for moment, picture, above in zip(moments, pictures, over, strict=True)
     )
+
+
+def _image(text: str, picture: np.ndarray, kind: str) -> str:
+    source = f"data:image/jpeg;base64,{_base64(jpeg(picture))}"
+    return f'<img class="{kind}" alt="{text}" src="{source}">'
 
 
 def _curve(summary: Summary) -> str:
