@@ -86,10 +86,15 @@ def embedded_cues(path: str, needed: bool) -> list[Cue]:
         path: file or URL.
         needed: whether it is an error to have none.
     Raises:
-        VideoError: the film does not open, or it has none and they are needed.
+        VideoError: they are needed, and it does not open or has none.
     """
-    with handle_of(path) as handle, open_container(handle, path) as container:
-        cues = straightened(_decoded_lines(container))
+    try:
+        with handle_of(path) as handle, open_container(handle, path) as container:
+            cues = straightened(_decoded_lines(container))
+    except VideoError:
+        if needed:
+            raise
+        return []  # DICOM, say, which has none; what else is wrong, reading the pictures tells
     return _needed(path, cues, "the film holds no text of them") if needed else cues
 
 

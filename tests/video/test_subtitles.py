@@ -121,3 +121,10 @@ def test_a_film_without_a_track(tmp_path):
     assert embedded_cues(path, needed=False) == []
     with pytest.raises(VideoError, match="no subtitles: the film holds no text of them"):
         embedded_cues(path, needed=True)
+
+
+def test_what_does_not_open_has_none(tmp_path):
+    (tmp_path / "a.mp4").write_bytes(b"nothing")
+    assert embedded_cues(str(tmp_path / "a.mp4"), needed=False) == []
+    with pytest.raises(VideoError, match="cannot open"):
+        embedded_cues(str(tmp_path / "a.mp4"), needed=True)
