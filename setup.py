@@ -57,6 +57,12 @@ EXTRAS = {
         "grpcio>=1.60",
         "tensorflow-serving-api>=2.17,<2.18",  # the client's gRPC side
     ],
+    "shots": [  # PySceneDetect beside our own segments; the build that goes with headless OpenCV
+        "scenedetect-headless>=0.7.2,<0.8",
+    ],
+    "subtitles": [
+        "pysubs2>=1.7,<2",  # files of them; those inside a film need nothing
+    ],
     "benchmarks": [
         "decord>=0.6; platform_machine == 'x86_64'",
         "opencv-python-headless>=4.9,<4.12",  # 4.12 wants numpy 2

@@ -27,11 +27,11 @@ _HOMES = {
         "build_temporal_relation_model", "embedder", "layer_costs", "streaming",
     ),
     "tasks": (
-        "Reading", "Tracker", "TrackerSettings", "classify_files", "embed_files", "pseudo_label",
-        "track_files", "tracking_metrics",
+        "Pace", "Reading", "Tracker", "TrackerSettings", "classify_files", "embed_files",
+        "pseudo_label", "running", "summarize_files", "track_files", "tracking_metrics",
     ),
     "train": ("Run", "TrainConfig", "evaluate_run", "train_classifier"),
-    "video": ("VideoError", "probe", "read", "sample", "write"),
+    "video": ("VideoError", "frames_every", "probe", "read", "sample", "write"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sora_tf import __version__
-from sora_tf.cli import detect, export, finetune, learn, look, track, train, tune, use
+from sora_tf.cli import detect, export, finetune, learn, look, summarize, track, train, tune, use
 from sora_tf.cli.common import FAILED, INTERRUPTED, complain, reason_of
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--json", action="store_true", help="print JSON, for machines")
         return sub
 
-    for group in (train, finetune, tune, learn, use, detect, track, look, export):
+    for group in (train, finetune, tune, learn, use, detect, track, summarize, look, export):
         group.add(verb)
     return parser
 

@@ -1,16 +1,14 @@
 """Verbs that use a run on files."""
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from sora_tf.cli.common import code, complain, print_json, reading_of
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from sora_tf.cli.common import AddVerb
-    from sora_tf.tasks.windows import Reading
+    from sora_tf.cli.given import Given
 
 
 def add(verb: "AddVerb") -> None:
@@ -40,6 +38,16 @@ def add(verb: "AddVerb") -> None:
         "--window", type=float, metavar="S", help="seconds a row (default: whole file)"
     )
     sub.add_argument("--step", type=float, metavar="S", help="seconds between windows")
+    sub.add_argument(
+        "--rate",
+        type=float,
+        metavar="R",
+        help="read films of any length from end to end at R frames/s, a row a minute; a row's "
+        "global vector is of the film so far",
+    )
+    sub.add_argument(
+        "--size", type=int, nargs=2, metavar=("H", "W"), help="without a run: pixels of a frame"
+    )
 
     sub = verb("predict", predict)
     sub.add_argument("files", nargs="+", metavar="FILE")
@@ -74,20 +82,15 @@ def embed(args: argparse.Namespace) -> int:
     import os
 
     from sora_tf._progress import progress
-    from sora_tf.tasks.embed import embed_to_table
+    from sora_tf.cli.given import given_model
 
-    files = args.files
-    if os.path.isdir(files[0]):
-        if args.weights:
-            raise ValueError(f"embed: {files[0]} has weights of its own. Leave --weights out.")
-        if len(files) < 2:
-            raise ValueError(f"embed: no file after the run {files[0]}. Name one or more.")
-        model, key, reading = _of_run(files.pop(0), args)
-    else:
-        _check_there(files[0])
-        model, key, reading = _of_package(args)
+    if args.rate is not None and (args.window is not None or args.step is not None):
+        raise ValueError("embed: --rate reads from end to end. Leave --window and --step out.")
+    if args.size and os.path.isdir(args.files[0]):
+        raise ValueError(f"embed: {args.files[0]} has a size of its own. Leave --size out.")
+    given, files = given_model("embed", args.files, args.weights, args.size and tuple(args.size))
     answers = []
-    results = embed_to_table(model, files, reading, args.out, key)
+    results = _rows(given, files, args)
     for answer in progress(results, "files", len(files)):
         answers.append(answer)
         if answer["error"]:
@@ -103,42 +106,20 @@ def embed(args: argparse.Namespace) -> int:
     return code(failed, len(answers))
 
 
-def _of_run(path: str, args: argparse.Namespace) -> tuple[Any, str, "Reading"]:
-    """The model of a run, what names it, and how it reads files."""
-    from sora_tf.train.run import Run
-
-    run = Run(path)
-    reading = reading_of(run.read_config(), args.window, args.step)
-    return run.load_model(), _digest(run.model_path), reading
-
-
-def _of_package(args: argparse.Namespace) -> tuple[Any, str, "Reading"]:
-    """The same of `lite` where there is no run."""
-    from sora_tf.config import lite
-    from sora_tf.models.shipped import ARRAYS, FOLDER, SHIPPED
-    from sora_tf.models.sora import build_sora
+def _rows(given: "Given", files: list[str], args: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    """Embeds: windows of files, or films from end to end."""
+    from sora_tf.tasks.embed import embed_to_table
+    from sora_tf.tasks.embed_long import embed_long_to_table
+    from sora_tf.tasks.parts import Pace
+    from sora_tf.tasks.running import running
     from sora_tf.tasks.windows import Reading
 
-    config, weights = lite(), args.weights or SHIPPED[0]
-    reading = Reading(config.frames, config.size, seconds=args.window, step=args.step)
-    key = _digest(FOLDER / weights / ARRAYS) if weights in SHIPPED else weights
-    return build_sora(config, weights=weights), key, reading
-
-
-def _digest(path: "Path") -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()
-
-
-def _check_there(path: str) -> None:
-    """Refuses a first name that is nothing, which may have been meant for a run's."""
-    import os
-
-    from sora_tf.data.index import is_url
-
-    if not is_url(path) and not os.path.exists(path):
-        raise ValueError(f"{path}: there is no such run or file. Correct the name.")
+    config = given.config
+    if args.rate is not None:
+        pace = Pace(config.size, args.rate, given.fit)
+        return embed_long_to_table(running(given.model), files, pace, args.out, given.key)
+    reading = Reading(config.frames, config.size, given.fit, args.window, args.step)
+    return embed_to_table(given.model, files, reading, args.out, given.key)
 
 
 def predict(args: argparse.Namespace) -> int:

@@ -100,7 +100,8 @@ def streaming(model: keras.Model, chunk: int | None = 1) -> keras.Model:
         "state_..." under the names they have as inputs}. States are zeros at the start
         (`start`); `Stream` carries them. A model of T frames with mean pooling also gives
         "recent_vector" and "recent_scores", the same of the last T frames: what to show where a
-        stream has no end.
+        stream has no end. A model of several outputs by name, such as an `embedder`, gives those
+        and nothing recent.
 
     Raises:
         ValueError: a layer looks into the future or cannot be run in steps.
@@ -141,7 +142,7 @@ def streaming(model: keras.Model, chunk: int | None = 1) -> keras.Model:
             wanted[name] = model.get_layer(name).output
     answers = {name: table[id(tensor)] for name, tensor in wanted.items()}
     pool = _mean_pool(model)
-    if pool and named[FRAMES].shape[1] is not None:
+    if pool and named[FRAMES].shape[1] is not None and not isinstance(model.output, dict):
         last = RecentMeanPool(named[FRAMES].shape[1], name="recent", dtype=pool.dtype_policy)
         recent = stepped(last, [answers[FRAME_VECTORS], table[id(named[MASK])]])
         answers |= _behind(model, pool, recent)
@@ -192,11 +193,13 @@ class Stream:
     Args:
         step_model: from `streaming`.
         batch: videos B side by side.
+    Attributes:
+        states: what it remembers, by name; put kept ones back, and it goes on from there.
     """
 
     def __init__(self, step_model: keras.Model, batch: int = 1):
-        self._run = tf.function(step_model)
-        self._states = start(step_model, batch)
+        self._run = tf.function(step_model, reduce_retracing=True)
+        self.states = start(step_model, batch)
 
     def feed(self, frames: Any) -> dict[str, np.ndarray]:
         """The answers after the next frames.
@@ -207,6 +210,6 @@ class Stream:
         Returns:
             The step model's outputs but the states, as arrays.
         """
-        outputs = self._run({FRAMES: tf.cast(frames, tf.float32), **self._states})
-        self._states = {name: outputs[name] for name in self._states}
-        return {k: v.numpy() for k, v in outputs.items() if k not in self._states}
+        outputs = self._run({FRAMES: tf.cast(frames, tf.float32), **self.states})
+        self.states = {name: outputs[name] for name in self.states}
+        return {k: v.numpy() for k, v in outputs.items() if k not in self.states}

@@ -4,7 +4,6 @@ Finished files are kept in parts beside the table until all is done, so that a k
 where it stopped.
 """
 
-import hashlib
 import json
 import os
 import shutil
@@ -18,6 +17,7 @@ import pyarrow.parquet
 from sora_tf._files import replacing
 from sora_tf._keras import keras
 from sora_tf.models.sora import FRAME_VECTORS, GLOBAL_VECTOR, embedder
+from sora_tf.tasks.parts import work_folder
 from sora_tf.tasks.windows import Reading, batch_of, read_windows
 from sora_tf.video import VideoError
 
@@ -59,7 +59,7 @@ def embed_files(
             real = item.mask
             rows.append(
                 {
-                    "path": _text(path),
+                    "path": text_of(path),
                     "start": item.start,
                     "end": float(item.times[real][-1]) if item.end is None else item.end,
                     GLOBAL_VECTOR: output[GLOBAL_VECTOR][0],
@@ -100,7 +100,7 @@ def embed_to_table(
     target = Path(out)
     if target.is_dir():
         raise ValueError(f"embed: the table must be a file, got the folder {target}. Name one.")
-    parts = _parts_folder(target, reading, key)
+    parts = work_folder(target, f"{key} {reading}")
     kept = [item for part in sorted(parts.glob("*.json")) for item in json.loads(part.read_text())]
     wanted = set(paths)  # the killed run's may have been others
     done = [item for item in kept if item["path"] in wanted]
@@ -122,7 +122,7 @@ def embed_to_table(
     if not any(item["windows"] for item in done):
         shutil.rmtree(parts)
         return
-    asked = [("path", "in", {_text(path) for path in wanted})]
+    asked = [("path", "in", {text_of(path) for path in wanted})]
     with replacing(target) as beside, pyarrow.parquet.ParquetWriter(beside, SCHEMA) as writer:
         for part in sorted(parts.glob("*.json")):
             table = pyarrow.parquet.read_table(part.with_suffix(".parquet"), filters=asked)
@@ -130,21 +130,9 @@ def embed_to_table(
     shutil.rmtree(parts)
 
 
-def _text(path: str) -> str:
+def text_of(path: str) -> str:
     """A path as a table can hold it: bytes that are no UTF-8 are spelt out."""
     return path.encode("utf-8", "backslashreplace").decode()
-
-
-def _parts_folder(target: Path, reading: Reading, key: str) -> Path:
-    """The folder of finished parts; parts made in another way are removed."""
-    mark = hashlib.sha256(f"{key} {reading}".encode()).hexdigest()[:16]
-    target.parent.mkdir(parents=True, exist_ok=True)
-    for other in target.parent.glob(f".{target.name}.parts-*"):
-        if not other.name.endswith(mark):
-            shutil.rmtree(other, ignore_errors=True)
-    parts = target.parent / f".{target.name}.parts-{mark}"
-    parts.mkdir(exist_ok=True)
-    return parts
 
 
 def _write_part(parts: Path, rows: list[dict[str, Any]], items: list[dict[str, Any]]) -> None:

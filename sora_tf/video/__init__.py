@@ -4,6 +4,7 @@ from sora_tf.video import sampling
 from sora_tf.video.errors import VideoError
 from sora_tf.video.pictures import VideoFrames
 from sora_tf.video.reader import VideoInfo, frames_of, probe, read
+from sora_tf.video.regular import frames_every
 from sora_tf.video.sample import sample
 from sora_tf.video.writer import write
 
@@ -11,6 +12,7 @@ __all__ = [
     "VideoError",
     "VideoFrames",
     "VideoInfo",
+    "frames_every",
     "frames_of",
     "probe",
     "read",

@@ -2,12 +2,22 @@
 
 from typing import Literal
 
-Kind = Literal["cannot open", "no video stream", "no frames", "damaged", "over the limit"]
+Kind = Literal[
+    "cannot open",
+    "no video stream",
+    "no frames",
+    "no subtitles",
+    "too short",
+    "damaged",
+    "over the limit",
+]
 
 REMEDIES: dict[str, str] = {
     "cannot open": "Check that the path is right and the file is a video.",
     "no video stream": "Leave this file out, or give one with a picture.",
     "no frames": "Leave this file out, or fetch it again.",
+    "no subtitles": "Give a file of them (.srt, .vtt, .ass), or leave --subtitles out.",
+    "too short": "Leave this file out, or give a longer one.",
     "damaged": "Fetch the file again, or make it anew.",
     "over the limit": "Ask for fewer frames, a smaller size, or a higher limit.",
 }

@@ -1,0 +1,64 @@
+"""Segments of a film of any length, by kernel temporal segmentation of its features."""
+
+import math
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+
+from sora_tf.tasks.kts import segment
+
+BLOCK = 600  # frames segmented at once: two minutes at 5 frames a second
+SCATTER_S = 0.2  # of film, wholly unlike itself, that a cut must save
+SHORTEST_S = 1.0  # of a segment, in the mean
+
+
+def boundaries(
+    features: Iterable[np.ndarray], rate: float, scatter: float = SCATTER_S
+) -> Iterator[int]:
+    """The frames at which a new segment begins, found in blocks, so that memory is bounded.
+
+    A block begins at the last boundary of the block before, or half a block before its end, so
+    that no boundary lies at the edge of both.
+
+    Args:
+        features: (n, F) of length 1, one stretch of the film after another.
+        rate: frames a second.
+        scatter: the penalty of a boundary, s: C = scatter·rate of `segment`.
+    Yields:
+        Numbers of frames, increasing, from 1.
+    """
+    block, first = np.zeros((0, 0)), 0
+    for rows in features:
+        block = np.concatenate([block, rows]) if len(block) else np.asarray(rows, np.float32)
+        while len(block) >= BLOCK:
+            cuts = _cuts(block[:BLOCK], rate, scatter)
+            yield from (first + int(cut) for cut in cuts)
+            gone = max(BLOCK // 2, int(cuts[-1]) if len(cuts) else 0)
+            block, first = block[gone:], first + gone
+    if len(block) > 1:
+        yield from (first + int(cut) for cut in _cuts(block, rate, scatter))
+
+
+def _cuts(block: np.ndarray, rate: float, scatter: float) -> np.ndarray:
+    return segment(block, scatter * rate, math.ceil(len(block) / (SHORTEST_S * rate)))
+
+
+def pieces(starts: np.ndarray, frames: int, longest: int, most: int) -> np.ndarray:
+    """Cuts segments into pieces that a summary takes or leaves.
+
+    Args:
+        starts: (S,) int, the first frames of the segments, from 0.
+        frames: frames of the film.
+        longest: frames of a piece, at most, unless there would be more than `most` pieces.
+        most: pieces at most; neighbours are joined until there are no more.
+    Returns:
+        (P,) int, the first frames of the pieces.
+    """
+    ends = np.append(starts[1:], frames)
+    found = np.concatenate(
+        [
+            np.linspace(start, end, math.ceil((end - start) / longest), endpoint=False).astype(int)
+            for start, end in zip(starts, ends, strict=True)
+        ]
+    )
+    return found[:: math.ceil(len(found) / most)]
