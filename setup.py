@@ -38,6 +38,7 @@ EXTRAS = {
         "pydicom>=2.4",
         "pytest>=8",
         "pytest-cov>=5",
+        "pytest-xdist>=3.6",
         "pyyaml>=6",
         "ruff>=0.6",
         "types-tqdm",

@@ -1,0 +1,205 @@
+"""Finding small flying things: ours with and without memory, and COCO's detector.
+
+python benchmarks/detection.py DRONE --out DIR [--coco TGZ] [--folds N] [--each N] [--epochs N]
+
+DRONE is the folder of class folders with boxes.json. Clips are dealt into five parts of
+neighbouring numbers, for neighbours share footage; three train, the next chooses the epoch, the
+fifth is tested. DIR gets a run per fold and model, and table.md; what is there already is not
+made again. COCO's detector is judged on the classes it knows, airplane and bird. The last lines
+say what a frame costs in TFLite, one thread.
+"""
+
+import argparse
+import json
+import statistics
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from _folds import PARTS
+from _machine import print_machine
+from accuracy_clips import contiguous
+
+from sora_tf._keras import keras
+from sora_tf._progress import progress
+from sora_tf.config import DetectorConfig
+from sora_tf.data import Clip, read_index, write_index
+from sora_tf.data.box_files import read_boxes
+from sora_tf.data.boxes import Boxes, joined
+from sora_tf.models.coco_detector import CocoDetector
+from sora_tf.models.detector import with_boxes
+from sora_tf.models.streaming import start, streaming
+from sora_tf.models.video_model import FRAMES
+from sora_tf.train.detection_metrics import average_precision
+from sora_tf.train.detector import train_detector, usual_detector_training
+from sora_tf.train.detector_run import DetectorRun
+
+MODELS = {"with memory": DetectorConfig(), "single frames": DetectorConfig(memory=0.0)}
+KNOWN = ("airplane", "bird")
+TEACHER = "COCO's detector"
+
+
+def dealt(clips: list[Clip]) -> list[list[Clip]]:
+    """The clips of every fold, each with its split."""
+    parts = contiguous(clips, 0)
+    return [
+        [
+            replace(
+                clip,
+                split="test" if n == test else "val" if n == (test + 1) % PARTS else "train",
+            )
+            for n, part in enumerate(parts)
+            for clip in part
+        ]
+        for test in range(PARTS)
+    ]
+
+
+def judged(detector: CocoDetector, run: DetectorRun, cache: Path) -> dict:
+    """The detector on the frames on which a run was judged, on the classes it knows."""
+    path = run.path / "coco.json"
+    if not path.exists():
+        import pyarrow.parquet as parquet
+
+        from sora_tf.data.box_dataset import box_dataset
+
+        config = run.read_config()
+        clips = [
+            clip
+            for clip in read_index(run.path / "split.csv")
+            if clip.split == "test" and clip.label in KNOWN
+        ]
+        known, _ = read_boxes(config.boxes, clips, KNOWN)
+        batches, found = box_dataset(
+            clips, known, frames=config.model.frames, step=config.model.step,
+            size=config.model.size, each=config.each, most=1, batch_size=1, cache=cache,
+        )  # fmt: skip
+        answers: dict[str, list[Boxes]] = {}
+        rows = zip(batches, found, strict=True)
+        for (batch, _), stretch in progress(rows, "stretches", len(found)):
+            boxes = detector.detect(batch["frames"].numpy()[0])
+            wanted = [detector.labels.index(name) for name in KNOWN]
+            boxes = boxes.of(np.isin(boxes.labels, wanted))
+            labels = np.array([wanted.index(label) for label in boxes.labels], np.int64)
+            numbers = stretch.frames[boxes.frames]
+            answers.setdefault(stretch.clip.path, []).append(
+                replace(boxes, labels=labels, frames=numbers)
+            )
+        frames = {
+            path: np.unique(np.concatenate([s.frames for s in found if s.clip.path == path]))
+            for path in answers
+        }
+        given = {path: known[path].boxes for path in answers}
+        coco = average_precision(given, {p: joined(b) for p, b in answers.items()}, KNOWN, frames)
+        table = parquet.read_table(run.path / "boxes.parquet").to_pandas()
+        table = table[table.label.isin(KNOWN) & table.path.isin(answers)]
+        own = {
+            path: Boxes(
+                rows.frame, rows[["left", "top", "width", "height"]],
+                [KNOWN.index(label) for label in rows.label], rows.score,
+            )
+            for path, rows in table.groupby("path")
+        }  # fmt: skip
+        ours = average_precision(given, own, KNOWN, frames)
+        path.write_text(json.dumps({"coco": coco["map50"], "ours": ours["map50"]}))
+    return json.loads(path.read_text())
+
+
+def milliseconds(config: DetectorConfig) -> float:
+    """What a frame costs the step model in TFLite, one thread: the median of 20, ms."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    from sora_tf.models.detector import build_detector
+
+    step = streaming(with_boxes(build_detector(config, 4), config))
+    run = tf.function(step).get_concrete_function(
+        {
+            name: tf.TensorSpec([1, *tensor.shape[1:]], tensor.dtype, name)
+            for name, tensor in zip(step.input_names, step.inputs, strict=True)
+        }
+    )
+    content = tf.lite.TFLiteConverter.from_concrete_functions([run], step).convert()
+    lite = Interpreter(model_content=content, num_threads=1)
+    lite.allocate_tensors()
+    runner = lite.get_signature_runner()
+    given = {FRAMES: np.zeros((1, 1, *config.size, 3), np.float32)}
+    given |= {name: value.numpy() for name, value in start(step).items()}
+    times = []
+    for _ in range(23):
+        begun = time.perf_counter()
+        runner(**given)
+        times.append(1000 * (time.perf_counter() - begun))
+    return statistics.median(times[3:])
+
+
+def main() -> None:
+    """Trains, judges and prints."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("clips", type=Path, help="folder of class folders with boxes.json")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--coco", type=Path, help="the npm package with COCO's detector")
+    parser.add_argument("--folds", type=int, default=PARTS, choices=range(1, PARTS + 1))
+    parser.add_argument("--each", type=int, default=8, help="stretches of a clip")
+    parser.add_argument("--epochs", type=int, help="default: the usual")
+    options = parser.parse_args()
+    print_machine("sora_tf", "tensorflow", "tf_keras", "pycocotools", "numpy")
+    boxes, cache = options.clips / "boxes.json", options.out / "cache"
+    coco = CocoDetector(options.coco, 0.01) if options.coco else None
+    rows: dict[str, list[dict]] = {name: [] for name in MODELS}
+    pairs: list[dict] = []
+    for number, clips in enumerate(dealt(read_index(options.clips))[: options.folds]):
+        folder = options.out / f"fold{number}"
+        folder.mkdir(parents=True, exist_ok=True)
+        if not (folder / "clips.csv").exists():
+            write_index(clips, folder / "clips.csv")
+        for name, config in MODELS.items():
+            keras.backend.clear_session()
+            training = usual_detector_training(config)
+            if options.epochs:
+                training = replace(training, epochs=options.epochs)
+            run = train_detector(
+                folder / "clips.csv", boxes, folder / name.replace(" ", "_"), model=config,
+                each=options.each, training=training, cache=cache, verbose=0,
+            )  # fmt: skip
+            rows[name].append(run.read_metrics())
+            if coco and config.memory:
+                pairs.append(judged(coco, run, cache))
+            print(f"fold {number}, {name}: mAP@0.5 {rows[name][-1]['map50']:.3f}", flush=True)
+        text = table(rows, pairs)
+        (options.out / "table.md").write_text(text)
+    print(text)
+    for name, config in MODELS.items():
+        print(f"{name}: {milliseconds(config):.1f} ms a frame in TFLite, one thread")
+
+
+def table(rows: dict[str, list[dict]], pairs: list[dict]) -> str:
+    """Mean and standard deviation over folds, as Markdown."""
+
+    def cell(values: list[float]) -> str:
+        spread = statistics.stdev(values) if len(values) > 1 else 0.0
+        return f"{statistics.mean(values):.3f} ± {spread:.3f}"
+
+    labels = list(next(iter(rows.values()))[0]["ap50"])
+    lines = [
+        f"| | mAP@0.5 | mAP | any class @0.5 | {' | '.join(labels)} |",
+        f"| --- | {'---: | ' * (3 + len(labels))}".rstrip(),
+    ]
+    for name, made in rows.items():
+        if not made:
+            continue
+        cells = [cell([m[key] for m in made]) for key in ("map50", "map", "found50")]
+        for label in labels:
+            there = [m["ap50"][label] for m in made if m["ap50"][label] is not None]
+            cells.append(cell(there))
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    if pairs:
+        ours, other = ([pair[key] for pair in pairs] for key in ("ours", "coco"))
+        lines.append(f"\n{' and '.join(KNOWN)} alone, mAP@0.5: ours {cell(ours)}, ")
+        lines[-1] += f"{TEACHER} {cell(other)}"
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()
