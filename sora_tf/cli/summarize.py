@@ -121,8 +121,10 @@ def _scorer(args: argparse.Namespace, model: Any, pace: Any, key: str) -> Any:
 def _print(answer: dict[str, Any]) -> None:
     if "error" in answer:
         return
+    count = len(answer["moments"])
+    moments = "1 moment" if count == 1 else f"{count} moments"
     print(
-        f"{answer['path']}: {answer['summary_seconds']:.1f} s in {len(answer['moments'])} moments "
+        f"{answer['path']}: {answer['summary_seconds']:.1f} s in {moments} "
         f"of {answer['duration']:.1f} s: {answer['folder']}/index.html"
     )
     for sentence in answer["talk"]:

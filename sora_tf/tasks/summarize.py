@@ -15,7 +15,7 @@ from sora_tf.tasks.parts import Pace, film_parts, kept_parts, load_part
 from sora_tf.tasks.running import FEATURES, Running
 from sora_tf.tasks.scorer import Scorer
 from sora_tf.tasks.segments import SCATTER_S, boundaries
-from sora_tf.tasks.shots import shot_times
+from sora_tf.tasks.shots import pyscenedetect, shot_times
 from sora_tf.video import VideoError, probe
 
 SEGMENTS = ("features", "pyscenedetect")
@@ -116,8 +116,11 @@ def summarize(
     Raises:
         VideoError: the film cannot be read, has one frame, or is shorter than the summary.
         ValueError: `segments` is neither.
+        ImportError: PySceneDetect is asked for and not installed.
     """
     _checks.one_of("summarize", "segments", segments, SEGMENTS)
+    if segments == "pyscenedetect":
+        pyscenedetect()  # before an hour's work, and not after it
     length = length or Length()
     times: list[np.ndarray] = []
     damages: list[str] = []

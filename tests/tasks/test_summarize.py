@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 
 import known_film
 import numpy as np
@@ -108,6 +109,19 @@ def test_a_slow_film_keeps_its_time(tmp_path):
     write(tmp_path / "slow.mp4", np.full((8, 32, 48, 3), 90, np.uint8), 0.5)  # 16 s
     write_highlight(tmp_path / "h.mp4", str(tmp_path / "slow.mp4"), [Moment(4.0, 8.0, 4.0, 1.0, 0)])
     assert probe(tmp_path / "h.mp4").duration == pytest.approx(4.0, abs=0.1)
+
+
+def test_a_moment_shorter_than_a_frame_is_one_frame(tmp_path):
+    path = write(tmp_path / "a.mp4", np.full((8, 32, 48, 3), 90, np.uint8), 25)
+    write_highlight(tmp_path / "h.mp4", str(path), [Moment(0.0, 0.001, 0.0, 1.0, 0)])
+    assert len(read(tmp_path / "h.mp4").times) == 1
+
+
+def test_pyscenedetect_that_is_missing_is_said_at_once(model, known, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scenedetect", None)
+    with pytest.raises(ImportError, match=r"pip install 'sora_tf\[shots\]'"):
+        summarize(model, known[0], PACE, tmp_path / "parts", segments="pyscenedetect")
+    assert not (tmp_path / "parts").exists()
 
 
 def test_the_storyboard_has_a_picture_for_each_moment(summary):
