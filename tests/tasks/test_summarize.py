@@ -197,6 +197,16 @@ def test_a_name_of_html_is_text(model, known, tmp_path):
     assert "<b>&" not in page
 
 
+def test_a_name_that_is_no_text(model, known, tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.mp4")
+    shutil.copy(known[0], path)
+    (answer,) = summarize_files(model, [path], PACE, tmp_path / "out", "key", Wish(LENGTH))
+    assert answer["path"] == path
+    numbers = os.path.join(answer["folder"], "summary.json")
+    with open(numbers, encoding="utf-8") as file:
+        assert json.load(file)["path"] == f"{tmp_path}/\\udcff.mp4"
+
+
 def test_one_frame_is_too_short(model, tmp_path):
     path = write(tmp_path / "one.mp4", np.zeros((1, 64, 64, 3), np.uint8), 25)
     with pytest.raises(VideoError, match=r"one\.mp4: too short: it has one frame"):
