@@ -17,8 +17,8 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument(
         "files",
         nargs="+",
-        metavar=("[RUN]", "FILE"),
-        help="without a run, `lite` with the weights that come with sora_tf",
+        metavar="FILE",
+        help="a run may stand first; without one, `lite` with the weights that come with sora_tf",
     )
     sub.add_argument("--out", required=True, metavar="DIR", help="a folder for each film goes here")
     long = sub.add_mutually_exclusive_group()
