@@ -53,13 +53,15 @@ def summarize(args: argparse.Namespace) -> int:
     from sora_tf.tasks.choice import SHARE, Length
     from sora_tf.tasks.parts import Pace
     from sora_tf.tasks.running import running
+    from sora_tf.tasks.segments import APART
     from sora_tf.tasks.summary_files import Wish, summarize_files
 
     share = SHARE if args.share is None else args.share
     length = Length(args.seconds, share)
     given, files = given_model("summarize", args.files, size=(SIDE, SIDE))
     _check_subtitles(args.subtitles, files)
-    wish = Wish(length, args.segments, subtitles=args.subtitles, sentences=args.sentences)
+    apart = APART if given.pretrained else None
+    wish = Wish(length, args.segments, apart, args.subtitles, args.sentences)
     pace = Pace(given.config.size, args.rate, given.fit)
     model = running(given.model)
     scorer = _scorer(args, model, pace, given.key)
