@@ -48,6 +48,14 @@ def test_help_is_quick_and_names_every_verb():
     assert min(times) < 0.5
 
 
+@pytest.mark.parametrize("verb", ["embed", "summarize", "classify", "train", "export", "tune"])
+def test_every_verb_explains_itself(verb, capsys):
+    with pytest.raises(SystemExit) as error:
+        main([verb, "--help"])
+    assert error.value.code == 0
+    assert f"usage: sora-tf {verb}" in capsys.readouterr().out
+
+
 def test_wrong_usage_is_code_2(capsys):
     with pytest.raises(SystemExit) as error:
         main(["train"])

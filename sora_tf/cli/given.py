@@ -24,6 +24,14 @@ class Given(NamedTuple):
     config: "SoraConfig"
     fit: str
 
+    @property
+    def pretrained(self) -> bool:
+        """Whether its CNN is one of ImageNet's."""
+        from sora_tf.config import APPLICATIONS
+        from sora_tf.models.backbones import LITE
+
+        return self.config.extractor.block in (*LITE, *APPLICATIONS)
+
 
 def given_model(
     verb: str, files: list[str], weights: str | None = None, size: tuple[int, int] | None = None

@@ -17,8 +17,8 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument(
         "files",
         nargs="+",
-        metavar=("[RUN]", "FILE"),
-        help="without a run, `lite` with the weights that come with sora_tf",
+        metavar="FILE",
+        help="a run may stand first; without one, `lite` with the weights that come with sora_tf",
     )
     sub.add_argument("--out", required=True, metavar="DIR", help="a folder for each film goes here")
     long = sub.add_mutually_exclusive_group()
@@ -53,13 +53,15 @@ def summarize(args: argparse.Namespace) -> int:
     from sora_tf.tasks.choice import SHARE, Length
     from sora_tf.tasks.parts import Pace
     from sora_tf.tasks.running import running
+    from sora_tf.tasks.segments import APART
     from sora_tf.tasks.summary_files import Wish, summarize_files
 
     share = SHARE if args.share is None else args.share
     length = Length(args.seconds, share)
     given, files = given_model("summarize", args.files, size=(SIDE, SIDE))
     _check_subtitles(args.subtitles, files)
-    wish = Wish(length, args.segments, subtitles=args.subtitles, sentences=args.sentences)
+    apart = APART if given.pretrained else None
+    wish = Wish(length, args.segments, apart, args.subtitles, args.sentences)
     pace = Pace(given.config.size, args.rate, given.fit)
     model = running(given.model)
     scorer = _scorer(args, model, pace, given.key)
@@ -121,8 +123,10 @@ def _scorer(args: argparse.Namespace, model: Any, pace: Any, key: str) -> Any:
 def _print(answer: dict[str, Any]) -> None:
     if "error" in answer:
         return
+    count = len(answer["moments"])
+    moments = "1 moment" if count == 1 else f"{count} moments"
     print(
-        f"{answer['path']}: {answer['summary_seconds']:.1f} s in {len(answer['moments'])} moments "
+        f"{answer['path']}: {answer['summary_seconds']:.1f} s in {moments} "
         f"of {answer['duration']:.1f} s: {answer['folder']}/index.html"
     )
     for sentence in answer["talk"]:

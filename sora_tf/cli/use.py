@@ -25,8 +25,8 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument(
         "files",
         nargs="+",
-        metavar=("[RUN]", "FILE"),
-        help="without a run, vectors of `lite` with the weights of --weights",
+        metavar="FILE",
+        help="a run may stand first; without one, vectors of `lite` with the weights of --weights",
     )
     sub.add_argument(
         "--weights",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sora_tf import _checks
-from sora_tf.tasks.importance import added, likeness, spread
+from sora_tf.tasks.importance import WIDTH, added, likeness, spread
 from sora_tf.tasks.knapsack import knapsack
 from sora_tf.tasks.scorer import Scorer
 from sora_tf.tasks.segments import pieces
@@ -75,6 +75,7 @@ def choose(
     rate: float,
     length: Length,
     scorer: Scorer | None = None,
+    width: float = WIDTH,
 ) -> Choice:
     """Chooses what a summary shows.
 
@@ -86,6 +87,7 @@ def choose(
         rate: frames a second.
         length: of the summary.
         scorer: says what counts; None counts what a piece adds.
+        width: see `likeness`.
     """
     most = length.frames(frames, rate)
     longest = np.clip(most / len(starts), min(SHORTEST_S * rate, most), LONGEST_S * rate)
@@ -95,7 +97,7 @@ def choose(
     sums, scores = _sums(features(), first, frames, scorer)
     vectors = _vectors(sums, lengths, segments)
     if scorer is None:
-        alike = likeness(vectors)
+        alike = likeness(vectors, width)
         values = added(alike, lengths)
         importance = spread(alike, values / lengths)
     else:

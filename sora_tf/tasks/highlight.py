@@ -9,7 +9,7 @@ from sora_tf.tasks.summarize import Moment
 from sora_tf.video import VideoInfo, frames_every, probe, write
 
 LONGEST_SIDE = 960  # pixels
-FASTEST = 30.0  # frames/s
+SLOWEST, FASTEST = 10.0, 30.0  # frames/s; the mean rate of a slide show says little
 EASY = {"preset": "veryfast"}
 
 
@@ -24,7 +24,7 @@ def write_highlight(path: str | os.PathLike[str], source: str, moments: Sequence
         VideoError: the film cannot be read.
     """
     info = probe(source)
-    rate = min(info.fps or 25.0, FASTEST)
+    rate = min(max(info.fps or 25.0, SLOWEST), FASTEST)
     frames = (
         picture
         for moment in moments
@@ -42,14 +42,15 @@ def _size(info: VideoInfo) -> tuple[int, int]:
 def _steady(
     source: str, start: float, end: float, rate: float, size: tuple[int, int]
 ) -> Iterator[np.ndarray]:
-    """The picture on screen at each 1/rate s of a stretch."""
+    """The picture on screen at each 1/rate s of a stretch, one or more."""
     shown, given = None, 0
+    wanted = max(1, round((end - start) * rate))
     for time, picture in frames_every(source, 1 / rate, size=size, start=start, end=end):
         due = round((time - start) * rate)
         while shown is not None and given < due:
             yield shown
             given += 1
         shown = picture
-    while shown is not None and given < round((end - start) * rate):
+    while shown is not None and given < wanted:
         yield shown
         given += 1

@@ -9,6 +9,7 @@ from sora_tf.tasks.kts import segment
 
 BLOCK = 600  # frames segmented at once: two minutes at 5 frames a second
 SCATTER_S = 0.2  # of film, wholly unlike itself, that a cut must save
+APART = 0.6  # of films of many scenes, by features of ImageNet's CNNs: what SCATTER_S goes with
 SHORTEST_S = 1.0  # of a segment, in the mean
 
 
@@ -37,6 +38,20 @@ def boundaries(
             block, first = block[gone:], first + gone
     if len(block) > 1:
         yield from (first + int(cut) for cut in _cuts(block, rate, scatter))
+
+
+def spread_of(features: Iterable[np.ndarray]) -> float:
+    """How far apart a film's features lie: 1 - |mean|², 0 to 1, a thousandth at least.
+
+    Args:
+        features: (n, F) of length 1, one stretch of the film after another.
+    """
+    total, count = np.zeros(1), 0
+    for rows in features:
+        total = total + rows.sum(axis=0, dtype=np.float64)
+        count += len(rows)
+    mean = total / max(count, 1)
+    return max(1e-3, 1.0 - float(mean @ mean))
 
 
 def _cuts(block: np.ndarray, rate: float, scatter: float) -> np.ndarray:

@@ -1,8 +1,24 @@
 """Shots by PySceneDetect, from the extra "shots"."""
 
 import os
+from typing import Any
 
 from sora_tf.video import VideoError
+
+
+def pyscenedetect() -> Any:
+    """PySceneDetect.
+
+    Raises:
+        ImportError: it is not installed.
+    """
+    try:
+        import scenedetect
+    except ImportError:
+        raise ImportError(
+            "summarize: PySceneDetect is not installed. Run: pip install 'sora_tf[shots]'."
+        ) from None
+    return scenedetect
 
 
 def shot_times(path: str | os.PathLike[str]) -> list[float]:
@@ -15,12 +31,7 @@ def shot_times(path: str | os.PathLike[str]) -> list[float]:
         ImportError: PySceneDetect is not installed.
         VideoError: it cannot read the file.
     """
-    try:
-        import scenedetect
-    except ImportError:
-        raise ImportError(
-            "shot_times: PySceneDetect is not installed. Run: pip install 'sora_tf[shots]'."
-        ) from None
+    scenedetect = pyscenedetect()
     try:
         scenes = scenedetect.detect(os.fspath(path), scenedetect.AdaptiveDetector())
     except (OSError, scenedetect.VideoOpenFailure) as error:

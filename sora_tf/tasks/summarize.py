@@ -1,6 +1,5 @@
 """Summaries of films: segments, what counts in them, and the moments that fit under a length."""
 
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,11 +10,12 @@ import numpy as np
 from sora_tf import _checks
 from sora_tf.tasks.choice import Length, choose
 from sora_tf.tasks.embed import text_of
+from sora_tf.tasks.importance import WIDTH
 from sora_tf.tasks.parts import Pace, film_parts, kept_parts, load_part
 from sora_tf.tasks.running import FEATURES, Running
 from sora_tf.tasks.scorer import Scorer
-from sora_tf.tasks.segments import SCATTER_S, boundaries
-from sora_tf.tasks.shots import shot_times
+from sora_tf.tasks.segments import APART, SCATTER_S, boundaries, spread_of
+from sora_tf.tasks.shots import pyscenedetect, shot_times
 from sora_tf.video import VideoError, probe
 
 SEGMENTS = ("features", "pyscenedetect")
@@ -97,7 +97,7 @@ def summarize(
     length: Length | None = None,
     scorer: Scorer | None = None,
     segments: str = "features",
-    scatter: float = SCATTER_S,
+    apart: float | None = APART,
     progress: Callable[[float], None] | None = None,
 ) -> Summary:
     """Summarises a film of any length, in memory that does not grow with it.
@@ -111,13 +111,17 @@ def summarize(
         scorer: users' taste; None counts what a piece adds to the summary.
         segments: "features" finds them by kernel temporal segmentation, "pyscenedetect" by
             PySceneDetect, from the extra "shots".
-        scatter: penalty of a boundary, s; see `boundaries`.
+        apart: how far apart frames of many scenes lie in the model's features, as `spread_of`
+            tells; None takes the film's own, for models other than ImageNet's.
         progress: called with the time reached, s.
     Raises:
         VideoError: the film cannot be read, has one frame, or is shorter than the summary.
         ValueError: `segments` is neither.
+        ImportError: PySceneDetect is asked for and not installed.
     """
     _checks.one_of("summarize", "segments", segments, SEGMENTS)
+    if segments == "pyscenedetect":
+        pyscenedetect()  # before an hour's work, and not after it
     length = length or Length()
     times: list[np.ndarray] = []
     damages: list[str] = []
@@ -136,20 +140,20 @@ def summarize(
         parts = (load_part(file) for file in kept_parts(folder))
         return (part.vectors[FEATURES] for part in parts if len(part.times))
 
-    if segments == "features":
-        found = list(boundaries(features(), pace.rate, scatter))
-        at = np.concatenate(times)
-    else:
-        deque(features(), maxlen=0)
-        at = np.concatenate(times)
-        found = np.unique(np.searchsorted(at, shot_times(path))).tolist()
+    own = spread_of(features())
+    at = np.concatenate(times)
     if len(at) < 2:
         raise VideoError(path, "too short", "it has one frame, and a summary is chosen among more")
+    scale = (own if apart is None else apart) / APART
     duration = _duration(path, at, pace.rate)
     if length.seconds is not None and length.seconds > duration:
         raise longer_than(path, duration, length.seconds)
+    if segments == "features":
+        found = list(boundaries(again(), pace.rate, SCATTER_S * scale))
+    else:
+        found = np.unique(np.searchsorted(at, shot_times(path))).tolist()
     starts = np.asarray([0, *(place for place in found if 0 < place < len(at))])
-    choice = choose(again, starts, len(at), len(at) / duration, length, scorer)
+    choice = choose(again, starts, len(at), len(at) / duration, length, scorer, WIDTH * scale)
     ends = np.append(at, duration)
     return Summary(
         path=path,

@@ -17,7 +17,7 @@ from sora_tf.tasks.highlight import write_highlight
 from sora_tf.tasks.parts import Pace, film_folder, stamp, work_folder
 from sora_tf.tasks.running import Running
 from sora_tf.tasks.scorer import Scorer
-from sora_tf.tasks.segments import SCATTER_S
+from sora_tf.tasks.segments import APART
 from sora_tf.tasks.storyboard import attended, pictures_of, shown_moments, storyboard
 from sora_tf.tasks.summarize import Summary, longer_than, summarize
 from sora_tf.tasks.summary_page import summary_page
@@ -35,7 +35,7 @@ class Wish:
     Args:
         length: of each.
         segments: "features" or "pyscenedetect".
-        scatter: penalty of a boundary, s.
+        apart: as in `summarize`.
         subtitles: a file of them, "embedded" where the films must hold them, or None to take
             those that a film holds, if it does.
         sentences: most sentences of what is said.
@@ -43,7 +43,7 @@ class Wish:
 
     length: Length = field(default_factory=Length)
     segments: str = "features"
-    scatter: float = SCATTER_S
+    apart: float | None = APART
     subtitles: str | None = None
     sentences: int = SENTENCES
 
@@ -119,7 +119,7 @@ def _make(model, path, pace, folder, key, mark, wish, scorer, attend) -> None:
                 wish.length,
                 scorer,
                 wish.segments,
-                wish.scatter,
+                wish.apart,
                 lambda time: update(int(time), int(total)),
             )
     except VideoError:

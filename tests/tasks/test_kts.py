@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sora_tf.tasks.kts import best_cuts, scatters, segment
-from sora_tf.tasks.segments import BLOCK, boundaries, pieces
+from sora_tf.tasks.segments import BLOCK, boundaries, pieces, spread_of
 
 
 def scenes(lengths, noise=0.05, seed=0, width=16):
@@ -80,3 +80,10 @@ def test_pieces_by_hand():
     assert pieces(np.asarray([0, 5]), 8, 2, 100).tolist() == [0, 1, 3, 5, 6]
     assert pieces(np.asarray([0, 5]), 8, 100, 100).tolist() == [0, 5]
     assert pieces(np.asarray([0, 5]), 8, 1, 3).tolist() == [0, 3, 6]
+
+
+def test_how_far_apart_by_hand():
+    # The mean of (1, 0), (0, 1) and (1, 0) is (2/3, 1/3): 1 - 4/9 - 1/9.
+    rows = np.asarray([[1, 0], [0, 1], [1, 0]], np.float16)
+    assert spread_of([rows[:2], rows[2:]]) == pytest.approx(4 / 9)
+    assert spread_of([np.ones((5, 1))]) == 1e-3

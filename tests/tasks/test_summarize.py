@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sys
 
 import known_film
 import numpy as np
@@ -110,6 +111,19 @@ def test_a_slow_film_keeps_its_time(tmp_path):
     assert probe(tmp_path / "h.mp4").duration == pytest.approx(4.0, abs=0.1)
 
 
+def test_a_moment_shorter_than_a_frame_is_one_frame(tmp_path):
+    path = write(tmp_path / "a.mp4", np.full((8, 32, 48, 3), 90, np.uint8), 25)
+    write_highlight(tmp_path / "h.mp4", str(path), [Moment(0.0, 0.001, 0.0, 1.0, 0)])
+    assert len(read(tmp_path / "h.mp4").times) == 1
+
+
+def test_pyscenedetect_that_is_missing_is_said_at_once(model, known, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "scenedetect", None)
+    with pytest.raises(ImportError, match=r"pip install 'sora_tf\[shots\]'"):
+        summarize(model, known[0], PACE, tmp_path / "parts", segments="pyscenedetect")
+    assert not (tmp_path / "parts").exists()
+
+
 def test_the_storyboard_has_a_picture_for_each_moment(summary):
     moments = shown_moments(summary, 5)
     assert len(moments) == 5
@@ -181,6 +195,16 @@ def test_a_name_of_html_is_text(model, known, tmp_path):
     page = (tmp_path / "out" / "<b>&" / "index.html").read_text()
     assert "&lt;b&gt;&amp;.mp4" in page
     assert "<b>&" not in page
+
+
+def test_a_name_that_is_no_text(model, known, tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/\xff.mp4")
+    shutil.copy(known[0], path)
+    (answer,) = summarize_files(model, [path], PACE, tmp_path / "out", "key", Wish(LENGTH))
+    assert answer["path"] == path
+    numbers = os.path.join(answer["folder"], "summary.json")
+    with open(numbers, encoding="utf-8") as file:
+        assert json.load(file)["path"] == f"{tmp_path}/\\udcff.mp4"
 
 
 def test_one_frame_is_too_short(model, tmp_path):
