@@ -32,15 +32,15 @@ def boxes_at_cells(shape: tf.Tensor, stride: int) -> tf.Tensor:
 class Peaks(keras.layers.Layer):
     """The boxes at the highest peaks of a map of centres.
 
-    A cell is a peak of a class where none of its eight neighbours is more likely to be a centre;
-    so a thing gives one box, and boxes need not be compared with one another.
+    A cell is a peak where none of its eight neighbours is more likely to be a centre; so a thing
+    gives one box, and boxes need not be compared with one another. score = σ(centre)·softmax(class)
 
     Args:
         stride: pixels of a cell.
         most: boxes a picture, K.
     Call arguments:
-        inputs: (N, h, w, C + 4), the logits of a centre of each class, then what `boxes_at_cells`
-            takes.
+        inputs: (N, h, w, 1 + C + 4): the logit of a centre, the logits of the classes, and what
+            `boxes_at_cells` takes.
     Output: (N, K, 6): left, top, width, height in pixels, score from 0 to 1 and class number, the
         best first.
     Reference: Zhou, Wang and Krähenbühl, "Objects as Points", 2019, sections 3 and 4.
@@ -56,21 +56,22 @@ class Peaks(keras.layers.Layer):
     def call(self, inputs):
         """Finds the peaks; see the class."""
         h, w, channels = inputs.shape[1:]
-        classes = channels - 4
-        score = tf.sigmoid(inputs[..., :classes])
-        around = tf.nn.max_pool2d(score, 3, 1, "SAME")
-        score *= tf.cast(score >= around, score.dtype)  # (N, h, w, C), 0 beside the peaks
+        classes = channels - 5
+        centre = tf.sigmoid(inputs[..., :1])
+        around = tf.nn.max_pool2d(centre, 3, 1, "SAME")
+        centre *= tf.cast(centre >= around, centre.dtype)  # (N, h, w, 1), 0 beside the peaks
+        score = centre * tf.nn.softmax(inputs[..., 1 : 1 + classes])  # (N, h, w, C)
         flat = tf.reshape(score, [-1, h * w * classes])
         best, places = tf.math.top_k(flat, min(self.most, h * w * classes))  # (N, K)
-        boxes = tf.reshape(boxes_at_cells(inputs[..., classes:], self.stride), [-1, h * w, 4])
+        boxes = tf.reshape(boxes_at_cells(inputs[..., 1 + classes :], self.stride), [-1, h * w, 4])
         boxes = tf.gather(boxes, places // classes, batch_dims=1)
         label = tf.cast(places % classes, boxes.dtype)
         return tf.concat([boxes, best[..., None], label[..., None]], axis=-1)
 
     def compute_output_shape(self, input_shape):
-        """(N, h, w, C + 4) to (N, K, 6)."""
+        """(N, h, w, 1 + C + 4) to (N, K, 6)."""
         batch, h, w, channels = input_shape
-        return tf.TensorShape([batch, min(self.most, h * w * (channels - 4)), 6])
+        return tf.TensorShape([batch, min(self.most, h * w * (channels - 5)), 6])
 
     def get_config(self):
         """All constructor arguments."""

@@ -23,6 +23,8 @@ layers = keras.layers
 CENTRES = "centres"
 BOXES = "boxes"
 CONTEXT = "context"
+SPREAD = "context_spread"
+QUIET = 0.1
 STAGE = re.compile(r"(stage\d+)_")
 FAINT = 0.001  # scores below say nothing
 SELDOM = 0.01  # how likely a cell is a centre before anything is learnt
@@ -39,7 +41,7 @@ def build_detector(
         weights: "imagenet" gives an EfficientNet-Lite its ImageNet weights; None is random ones.
 
     Returns:
-        A model from clips (B, T, H, W, 3), values 0 to 255, to maps (B, T, h, w, C + 4) as
+        A model from clips (B, T, H, W, 3), values 0 to 255, to maps (B, T, h, w, C + 5) as
         `Peaks` takes them and `CentreLoss` teaches them. `with_boxes` makes boxes of them.
 
     Raises:
@@ -104,7 +106,7 @@ def detector_head(
         mask: (B, T) bool.
         config: what to build.
         num_classes: classes C.
-    Output: (B, T, h, w, C + 4) of the first map's size.
+    Output: (B, T, h, w, C + 5) of the first map's size.
     """
     x = None
     for number, own in reversed(list(enumerate(maps))):
@@ -128,18 +130,36 @@ def detector_head(
             )
     x = conv(x, config.channels, 1, name="last")
     rare = keras.initializers.Constant(np.log(SELDOM / (1 - SELDOM)))
-    logits = layers.Conv2D(
-        num_classes, 1, kernel_initializer=_quiet(), bias_initializer=rare, name="logits"
-    )(x)
-    whole = layers.LayerNormalization(name="whole_norm")(context)
-    whole = layers.Conv2D(config.channels, 1, activation="relu", name="whole_conv")(whole)
-    whole = layers.Dropout(config.dropout, name="whole_dropout")(whole)
-    told = layers.Conv2D(num_classes, 1, kernel_initializer="zeros", name="told")(whole)
-    logits = layers.Add(name="in_context")([logits, told])
+    there = layers.Conv2D(1, 1, kernel_initializer=_quiet(), bias_initializer=rare, name="there")(x)
+    named = layers.Conv2D(num_classes, 1, kernel_initializer=_quiet(), name="named")(x)
+    named = layers.Add(name="named_in_context")([named, _told(context, config, num_classes)])
     shapes = layers.Conv2D(4, 1, kernel_initializer=_quiet(), name="shapes")(x)
-    centres = layers.Concatenate(name="centres_and_shapes")([logits, shapes])
+    centres = layers.Concatenate(name="centres_and_shapes")([there, named, shapes])
     centres = UnfoldFrames(name="unfold")([centres, mask])
     return layers.Activation("linear", name=CENTRES, dtype="float32")(centres)
+
+
+def _told(context, config, num_classes):
+    """What the whole picture says of the class of things in it, (B·T, 1, 1, C): nothing at first.
+
+    Its values are scaled by their spread over the training set (`acquaint`), so that rare features
+    count as much as common ones; then down, for so many of them would shout.
+    """
+    x = layers.BatchNormalization(center=False, scale=False, trainable=False, name=SPREAD)(context)
+    x = layers.Rescaling(QUIET, name="context_quiet")(x)
+    x = layers.Dropout(config.dropout, name="context_dropout")(x)
+    return layers.Conv2D(num_classes, 1, kernel_initializer="zeros", name="told")(x)
+
+
+def acquaint(model: keras.Model, context: np.ndarray) -> None:
+    """Tells a detector, or its head, how what it sees in whole pictures spreads.
+
+    Args:
+        model: from `build_detector` or `head_of_detector`.
+        context: (N, F), the last of `scale_maps` for some pictures of the training set.
+    """
+    context = np.asarray(context, np.float32)
+    model.get_layer(SPREAD).set_weights([context.mean(axis=0), context.var(axis=0)])
 
 
 def _quiet():

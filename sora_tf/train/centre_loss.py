@@ -16,44 +16,54 @@ EASY = 2.0  # how fast cells that are right already stop counting
 
 @keras.utils.register_keras_serializable(package="sora_tf")
 class CentreLoss(keras.losses.Loss):
-    """Focal loss of the centres, and the generalised IoU of the boxes around them.
+    """Focal loss of the centres, cross-entropy of the classes, generalised IoU of the boxes.
 
-    Each box draws a bell on the map of its class. Its centre's cell is to be 1; other cells are
-    to be 0, the less so the higher the bell. The cells near a centre learn the box, weighed by
-    the bell. A frame nobody looked at teaches nothing.
+    Each box draws a bell on the map. Its centre's cell is to be 1; other cells are to be 0, the
+    less so the higher the bell. The cells near a centre learn box and class, weighed by the bell.
+    A frame nobody looked at teaches nothing.
 
     Args:
         stride: pixels of a cell.
         shape: weight of the boxes against the centres.
+        naming: weight of the classes.
     Call arguments:
         y_true: (B, T, M, 5), left, top, width, height in pixels and class; the class is `NOTHING`
             where a row holds no box, and `UNSEEN` in all rows of a frame that does not count.
-        y_pred: (B, T, h, w, C + 4), as `Peaks` takes it.
+        y_pred: (B, T, h, w, 1 + C + 4), as `Peaks` takes it.
     Output: (B,), reduced as in Keras; a mean over the boxes of the batch, the same for each clip.
     Reference: Zhou, Wang and Krähenbühl, "Objects as Points", 2019, equation 1; Liu et al.,
         "Training-Time-Friendly Network", 2020, for the bells that learn boxes; Rezatofighi et
         al., "Generalized Intersection over Union", 2019.
     """
 
-    def __init__(self, stride=8, shape=2.0, name="centre_loss", **kwargs):
+    def __init__(self, stride=8, shape=2.0, naming=1.0, name="centre_loss", **kwargs):
         super().__init__(name=name, **kwargs)
         _checks.at_least("CentreLoss", "stride", stride, 1, "pixel", "8 is usual.")
         _checks.at_least("CentreLoss", "shape", shape, 0.0, "", "2 is a good start.")
+        _checks.at_least("CentreLoss", "naming", naming, 0.0, "", "1 is a good start.")
         self.stride = stride
         self.shape = shape
+        self.naming = naming
 
     def call(self, y_true, y_pred):
         """The loss; see the class."""
         h, w, channels = y_pred.shape[2:]
-        classes = channels - 4
         clips = tf.shape(y_pred)[0]
         rows = tf.reshape(y_true, [-1, *y_true.shape[2:]])  # (N, M, 5)
         maps = tf.reshape(tf.cast(y_pred, tf.float32), [-1, h, w, channels])
+        centre, names, shapes = tf.split(maps, [1, channels - 5, 4], axis=-1)
         bell = self._bells(rows, h, w)  # (N, M, h, w)
+        highest = tf.reduce_max(bell, axis=1)  # (N, h, w)
+        near = tf.where(highest > NEAR, highest, 0.0)
+        own = tf.gather(rows, tf.argmax(bell, axis=1), batch_dims=1)  # (N, h, w, 5)
         seen = tf.cast(rows[:, 0, 4] != UNSEEN, tf.float32)  # (N,)
-        centres = self._centres(maps[..., :classes], bell, rows, seen)
-        boxes = self._boxes(maps[..., classes:], bell, rows)
-        return tf.fill([clips], centres + self.shape * boxes)
+        total = _centres(centre[..., 0], highest, seen)
+        apart = 1.0 - generalised_iou(boxes_at_cells(shapes, self.stride), own[..., :4])
+        total += self.shape * _mean(apart, near)
+        label = tf.maximum(tf.cast(own[..., 4], tf.int32), 0)
+        wrong = tf.nn.sparse_softmax_cross_entropy_with_logits(label, names)
+        total += self.naming * _mean(wrong, near)
+        return tf.fill([clips], total)
 
     def _bells(self, rows, h, w):
         """Each row's bell, 1 at its centre's cell; 0 everywhere where it holds no box."""
@@ -69,27 +79,24 @@ class CentreLoss(keras.losses.Loss):
         real = tf.cast(rows[..., 4] >= 0, tf.float32)[..., None, None]
         return real * along(1, h)[..., :, None] * along(0, w)[..., None, :]
 
-    def _centres(self, logits, bell, rows, seen):
-        classes = logits.shape[-1]
-        own = tf.one_hot(tf.cast(rows[..., 4], tf.int32), classes)  # (N, M, C)
-        wanted = tf.reduce_max(bell[..., None] * own[:, :, None, None, :], axis=1)  # (N, h, w, C)
-        centre = tf.cast(wanted > 0.999, tf.float32)
-        p = tf.sigmoid(logits)
-        right = centre * (1 - p) ** EASY * tf.math.log_sigmoid(logits)
-        wrong = (1 - centre) * (1 - wanted) ** RARE * p**EASY * tf.math.log_sigmoid(-logits)
-        total = -tf.reduce_sum((right + wrong) * seen[:, None, None, None])
-        return total / tf.maximum(tf.reduce_sum(centre), 1.0)
-
-    def _boxes(self, shapes, bell, rows):
-        weight = tf.reduce_max(bell, axis=1)  # (N, h, w)
-        weight = tf.where(weight > NEAR, weight, 0.0)
-        given = tf.gather(rows[..., :4], tf.argmax(bell, axis=1), batch_dims=1)  # (N, h, w, 4)
-        apart = 1.0 - generalised_iou(boxes_at_cells(shapes, self.stride), given)
-        return tf.reduce_sum(weight * apart) / tf.maximum(tf.reduce_sum(weight), 1.0)
-
     def get_config(self):
         """The constructor's arguments."""
-        return {**super().get_config(), "stride": self.stride, "shape": self.shape}
+        own = {"stride": self.stride, "shape": self.shape, "naming": self.naming}
+        return {**super().get_config(), **own}
+
+
+def _centres(logits, bell, seen):
+    """The focal loss of all cells, a box."""
+    centre = tf.cast(bell > 0.999, tf.float32)
+    p = tf.sigmoid(logits)
+    right = centre * (1 - p) ** EASY * tf.math.log_sigmoid(logits)
+    wrong = (1 - centre) * (1 - bell) ** RARE * p**EASY * tf.math.log_sigmoid(-logits)
+    total = -tf.reduce_sum((right + wrong) * seen[:, None, None])
+    return total / tf.maximum(tf.reduce_sum(centre), 1.0)
+
+
+def _mean(values, weight):
+    return tf.reduce_sum(weight * values) / tf.maximum(tf.reduce_sum(weight), 1.0)
 
 
 def generalised_iou(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:

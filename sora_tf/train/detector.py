@@ -19,7 +19,7 @@ from sora_tf.data.box_dataset import Stretch, box_dataset
 from sora_tf.data.box_files import read_boxes
 from sora_tf.data.index import SUFFIXES, is_url
 from sora_tf.models.backbones import LITE
-from sora_tf.models.detector import build_detector, head_of_detector, scale_maps
+from sora_tf.models.detector import acquaint, build_detector, head_of_detector, scale_maps
 from sora_tf.models.video_model import clips_at_once
 from sora_tf.train.batches import learnt_from, part_of
 from sora_tf.train.centre_loss import CentreLoss
@@ -37,6 +37,7 @@ LOG = logging.getLogger(__name__)
 EACH = 8  # stretches of a clip, where nothing else is asked for
 PARTS = {"train": 0.7, "val": 0.15, "test": 0.15}
 AUGMENT = Augment(speed=0.0)
+MOST_LOOKED = 100  # batches, for the spread of what is seen in whole pictures
 MOST_PIXELS = 512 * 640  # of a frame, where no size is asked for
 
 
@@ -256,7 +257,9 @@ def _fit(run, config, clips, known, cache, problems, callbacks, verbose):
         if settings.frozen:
             whole = build_detector(model, len(config.labels), settings.weights)
             maps = scale_maps(whole)
-            batches = _views(maps, config, cache, batches, learnt, settings.views).dataset(
+            views = _views(maps, config, cache, batches, learnt, settings.views)
+            plain = views.dataset(settings.batch_size)
+            batches = views.dataset(
                 settings.batch_size, training=True, seed=settings.seed, behind=len(history)
             )
             if validation is not None:
@@ -266,11 +269,12 @@ def _fit(run, config, clips, known, cache, problems, callbacks, verbose):
         if checkpoint:
             network = load_model(checkpoint[0])
         else:
-            network = (
-                build_detector(model, len(config.labels), settings.weights)
-                if whole is None
-                else head_of_detector(whole)
-            )
+            if whole is None:
+                network = build_detector(model, len(config.labels), settings.weights)
+                acquaint(network, _contexts(batches.map(_first_half(network)).take(MOST_LOOKED)))
+            else:
+                network = head_of_detector(whole)
+                acquaint(network, _contexts(plain))
             compile_model(network, settings, settings.steps(len(learnt)))  # for its optimizer
             network.compile(network.optimizer, CentreLoss(model.stride), jit_compile=settings.xla)
     network.fit(
@@ -282,6 +286,20 @@ def _fit(run, config, clips, known, cache, problems, callbacks, verbose):
         verbose=verbose,
     )
     return history
+
+
+def _first_half(network):
+    maps = scale_maps(network)
+    return lambda clip, rows: (maps(clip, training=False), rows)
+
+
+def _contexts(batches):
+    """What is seen in whole pictures, (N, F)."""
+    found = []
+    for maps, _ in batches:
+        last = max(name for name in maps if name.startswith("map"))
+        found.append(maps[last].numpy().reshape(-1, maps[last].shape[-1]))
+    return np.concatenate(found)
 
 
 def _views(maps, config, cache, batches, found: Sequence[Stretch], views: int) -> FeatureViews:

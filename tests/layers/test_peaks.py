@@ -12,36 +12,39 @@ def logit(p):
 
 
 def empty(n=1, h=4, w=5, classes=2):
-    maps = np.zeros((n, h, w, classes + 4), np.float32)
-    maps[..., :classes] = -9
+    """Maps without a peak, of no class more than of another."""
+    maps = np.zeros((n, h, w, 1 + classes + 4), np.float32)
+    maps[..., 0] = -9
     return maps
 
 
 def test_a_peak_becomes_a_box_by_hand():
     maps = empty()
-    maps[0, 1, 3, 1] = logit(0.8)
-    maps[0, 1, 2, 1] = logit(0.6)  # beside the peak: no box of its own
-    maps[0, 1, 3, 2:] = [0.25, -0.5, np.log(0.5), 0.0]
-    best, second = Peaks(stride=8, most=2)(maps).numpy()[0]
+    maps[0, 1, 3, 0] = logit(0.8)
+    maps[0, 1, 2, 0] = logit(0.6)  # beside the peak: no box of its own
+    maps[0, 1, 3, 1:3] = [0, np.log(3)]  # shares of 1/4 and 3/4
+    maps[0, 1, 3, 3:] = [0.25, -0.5, np.log(0.5), 0.0]
+    best, second, third = Peaks(stride=8, most=3)(maps).numpy()[0]
     # Centre: (3.5 + 0.25, 1.5 - 0.5) cells of 8 = (30, 8). Sides: 0.5·4·8 = 16 and 4·8 = 32.
-    np.testing.assert_allclose(best, [30 - 8, 8 - 16, 16, 32, 0.8, 1], rtol=1e-5)
-    assert second[4] < 0.001
+    box = [30 - 8, 8 - 16, 16, 32]
+    np.testing.assert_allclose(best, [*box, 0.6, 1], rtol=1e-5)
+    np.testing.assert_allclose(second, [*box, 0.2, 0], rtol=1e-5)
+    assert third[4] < 0.001
 
 
-def test_two_classes_may_peak_at_one_cell():
-    maps = empty()
+def test_of_one_class_the_score_is_that_of_the_centre():
+    maps = empty(classes=1)
     maps[0, 2, 2, 0] = logit(0.7)
-    maps[0, 2, 2, 1] = logit(0.9)
-    found = Peaks(most=3)(maps).numpy()[0]
-    np.testing.assert_allclose(found[:2, 4:], [[0.9, 1], [0.7, 0]], rtol=1e-5)
+    maps[0, 2, 2, 1] = -5.0
+    np.testing.assert_allclose(Peaks(most=1)(maps).numpy()[0, 0, 4:], [0.7, 0], rtol=1e-5)
 
 
 def test_things_two_cells_apart_are_two():
     maps = empty()
     maps[0, 2, 1, 0] = maps[0, 2, 3, 0] = logit(0.7)
-    found = Peaks(stride=1, most=3)(maps).numpy()[0]
-    assert sorted(found[:2, 0] + SIZES / 2) == [1.5, 3.5]
-    assert found[2, 4] < 0.001
+    found = Peaks(stride=1, most=5)(maps).numpy()[0]
+    assert sorted(found[:4, 0] + SIZES / 2) == [1.5, 1.5, 3.5, 3.5]  # of each of two classes
+    assert found[4, 4] < 0.001
 
 
 def test_sizes_stay_finite():
@@ -55,7 +58,7 @@ def test_more_boxes_than_cells_are_all_cells():
 
 def test_contract():
     rng = np.random.default_rng(0)
-    check_layer(Peaks(4, 3), rng.normal(size=(2, 4, 5, 7)).astype(np.float32))
+    check_layer(Peaks(4, 3), rng.normal(size=(2, 4, 5, 8)).astype(np.float32))
 
 
 @pytest.mark.parametrize(("name", "value"), [("stride", 0), ("most", 0)])
