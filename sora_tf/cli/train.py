@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING
 
 from sora_tf.cli.common import OK, print_json, report, verbosity
+from sora_tf.cli.detect import report as report_boxes
 from sora_tf.cli.settings import add_settings, model_of, training_of
 
 if TYPE_CHECKING:
@@ -62,9 +63,20 @@ def train(args: argparse.Namespace) -> int:
 
 def evaluate(args: argparse.Namespace) -> int:
     """Scores a run on its test clips, or on others."""
+    from sora_tf.train.detector_run import DetectorRun, is_detector
     from sora_tf.train.evaluate import evaluate_run
+    from sora_tf.train.evaluate_detector import evaluate_detector
     from sora_tf.train.run import Run
 
+    if is_detector(args.run):
+        if args.clips:
+            raise ValueError(
+                f"evaluate: {args.run} is of a detector, which is judged on its own clips, got "
+                f"--clips {args.clips}. Leave it out."
+            )
+        found = DetectorRun(args.run)
+        metrics = evaluate_detector(found, part=args.split, cache=args.cache)
+        return report_boxes(metrics, found.path, args)
     run = Run(args.run)
     metrics = evaluate_run(run, args.clips, part=args.split, cache=args.cache)
     return report(metrics, run.path, args)

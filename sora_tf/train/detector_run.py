@@ -5,7 +5,9 @@ boxes.parquet (what was found on the test clips), curves.png, found.png, and che
 """
 
 import json
+import os
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from sora_tf.config import DetectorConfig
@@ -39,6 +41,15 @@ class DetectorRunConfig:
     boxes: str
     versions: dict[str, str] = field(default_factory=dict)
     kind: str = DETECTOR
+
+
+def is_detector(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds the run of a detector."""
+    try:
+        values = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(values, dict) and values.get(KIND) == DETECTOR
 
 
 class DetectorRun(Run):

@@ -8,8 +8,10 @@ import pyarrow.parquet as parquet
 import pytest
 
 from sora_tf._keras import keras
+from sora_tf.cli import main
 from sora_tf.config import DetectorConfig, ExtractorConfig
-from sora_tf.data import Augment
+from sora_tf.data import Augment, Clip
+from sora_tf.data.box_files import read_boxes
 from sora_tf.train import Run, TrainConfig
 from sora_tf.train.detector import list_videos, train_detector, usual_size
 from sora_tf.train.detector_run import DetectorRun
@@ -29,7 +31,7 @@ MODEL = DetectorConfig(
     most=4,
     dropout=0.0,
 )
-TRAINING = TrainConfig(epochs=15, batch_size=4, learning_rate=5e-3)
+TRAINING = TrainConfig(epochs=12, batch_size=4, learning_rate=5e-3)
 AUGMENT = Augment(crop=0.0, flip=True, colour=0.1, speed=0.0)
 COLOURS = {"red": (220, 60, 60), "blue": (60, 60, 220)}
 
@@ -171,3 +173,82 @@ def test_videos_of_a_folder_and_their_size(films):
     assert usual_size(clips) == SIZE
     with pytest.raises(FileNotFoundError, match="there is no video"):
         list_videos(films / "gone.mp4")
+
+
+# The verbs.
+
+
+def sora_tf(*words):
+    return main([str(word) for word in words])
+
+
+def test_detect_writes_a_table(run, films, tmp_path, capsys):
+    film = films / "red" / "0.mp4"
+    assert sora_tf("detect", run.path, film, "-o", tmp_path / "boxes.parquet") == 0
+    assert "boxes on 8 frames of 1 videos" in capsys.readouterr().out
+    table = parquet.read_table(tmp_path / "boxes.parquet").to_pandas()
+    assert set(table.path) == {str(film)}
+    assert (table.score >= run.read_metrics()["threshold"]).all()
+    given = json.loads((films / "boxes.json").read_text())["red/0"]
+    best = table.sort_values("score").groupby("frame").last()
+    centre = best.left + best.width / 2
+    truth = [given[frame][0] + given[frame][2] / 2 for frame in best.index]
+    np.testing.assert_allclose(centre, truth, atol=8)
+
+
+def test_detect_writes_what_can_be_trained_on(run, films, tmp_path, capsys):
+    film, out = films / "blue" / "1.mp4", tmp_path / "boxes.json"
+    bad = tmp_path / "bad.mp4"
+    bad.write_bytes(b"no film")
+    words = ("detect", run.path, film, bad, "-o", out, "--classes", "blue", "--every", 2)
+    assert sora_tf(*words) == 3
+    assert "bad.mp4" in capsys.readouterr().err
+    known, labels = read_boxes(out, [Clip(str(film), "-")])
+    assert labels == ("blue",)
+    assert known[str(film)].frames.tolist() == [0, 2, 4, 6]
+
+
+def test_evaluate_takes_the_run(run, capsys):
+    before = run.read_metrics()["map50"]
+    assert sora_tf("evaluate", run.path) == 0
+    assert f"mAP@0.5 {before:.3f}" in capsys.readouterr().out
+
+
+def test_track_takes_the_run(run, films, tmp_path, capsys):
+    film = films / "red" / "0.mp4"
+    words = ("track", film, "--detector", run.path, "--out", tmp_path, "--no-film", "--json")
+    assert sora_tf(*words) == 0
+    assert json.loads(capsys.readouterr().out)["frames"] == 8
+
+
+def test_a_detector_from_the_command_line(films, tmp_path, capsys):
+    words = ["train-detector", films, "--boxes", films / "boxes.json", "--out", tmp_path / "run"]
+    words += ["--model", "small", "--size", 64, 96, "--frames", 2, "--step", 0.1, "--each", 1]
+    assert sora_tf(*words, "--epochs", 1, "--augment", "none") == 0
+    assert "test: mAP@0.5" in capsys.readouterr().out
+    assert DetectorRun(tmp_path / "run").finished
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["detect", "RUN", "FILM", "-o", "boxes.csv"], "must be one of .parquet, .json"),
+        (["detect", "coco", "FILM", "-o", "b.json"], "the detector coco needs --weights"),
+        (["detect", "NONE", "FILM", "-o", "b.json"], "there is no run in"),
+        (["detect", "RUN", "NONE", "-o", "b.json"], "none of 1 videos could be read"),
+        (["detect", "RUN", "FILM", "-o", "b.json", "--classes", "owl"], "must be one of blue, red"),
+        (["train-detector", "NONE", "--boxes", "b.json", "--out", "r"], "there is no folder"),
+        (["train-detector", "FILM", "--boxes", "b.json", "--out", "r"], "there is no file or"),
+        (["classify", "RUN", "FILM"], "is of a detector, which does not"),
+        (["evaluate", "RUN", "--clips", "x"], "judged on its own clips, got --clips x"),
+        (["evaluate", "RUN", "--split", "x"], "the split 'x' of"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_one_line(run, films, tmp_path, capsys, monkeypatch, words, message):
+    monkeypatch.chdir(tmp_path)
+    names = {"RUN": run.path, "FILM": films / "red" / "0.mp4", "NONE": tmp_path / "none"}
+    assert sora_tf(*[names.get(word, word) for word in words]) == 1
+    said = capsys.readouterr().err.strip().splitlines()
+    assert message in said[-1]
+    assert not any(line.startswith("Traceback") for line in said)
+    assert list(tmp_path.iterdir()) == []
