@@ -212,9 +212,6 @@ def found_people(data: Path, threshold: float) -> Boxes:
 
 def detector(data: Path) -> None:
     """Average precision of the COCO detector on PETS09, and its time on one thread."""
-    import tensorflow as tf
-    from ai_edge_litert.interpreter import Interpreter
-
     from sora_tf.train.detection_metrics import average_precision
 
     truth = read_mot(data / "pets09" / "gt_every_5th_frame_1-65.txt")
@@ -230,20 +227,36 @@ def detector(data: Path) -> None:
     teacher = coco(data, 0.3)
     frames = first_frames(data)[:8]
     whole = median(lambda: teacher.detect(frames)) / len(frames)
-    pictures = tf.image.resize(tf.cast(frames[:1], tf.float32), teacher.size, antialias=True)
-    network = tf.function(lambda x: teacher.raw(x))
-    step = network.get_concrete_function(tf.TensorSpec((1, *teacher.size, 3), tf.float32))
+    step, picture = network(teacher, frames[:1])
+    light, size = as_tflite(step, teacher, picture)
+    print(
+        f"ms a frame: TensorFlow with scaling and non-maximum suppression, 8 at once {whole:.1f}; "
+        f"its network alone, one at a time {median(lambda: step(picture)):.1f}; the same as "
+        f"TFLite float32 ({size / 1e6:.1f} MB) {median(light.invoke):.1f}"
+    )
+
+
+def network(teacher, frames: np.ndarray):
+    """The COCO detector without what comes before and after, and a picture for it."""
+    import tensorflow as tf
+
+    picture = tf.image.resize(tf.cast(frames, tf.float32), teacher.size, antialias=True)
+    given = tf.TensorSpec((1, *teacher.size, 3), tf.float32)
+    return tf.function(lambda x: teacher.raw(x)).get_concrete_function(given), picture
+
+
+def as_tflite(step, teacher, picture):
+    """The same as a TFLite interpreter on one thread, the picture in it; and its size in bytes."""
+    import tensorflow as tf
+    from ai_edge_litert.interpreter import Interpreter
+
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         content = tf.lite.TFLiteConverter.from_concrete_functions([step], teacher).convert()
     light = Interpreter(model_content=content, num_threads=1)
     light.allocate_tensors()
-    light.set_tensor(light.get_input_details()[0]["index"], pictures.numpy())
-    print(
-        f"ms a frame: TensorFlow with scaling and non-maximum suppression, 8 at once {whole:.1f}; "
-        f"its network alone, one at a time {median(lambda: step(pictures)):.1f}; the same as "
-        f"TFLite float32 ({len(content) / 1e6:.1f} MB) {median(light.invoke):.1f}"
-    )
+    light.set_tensor(light.get_input_details()[0]["index"], picture.numpy())
+    return light, len(content)
 
 
 def coco(data: Path, threshold: float):
