@@ -45,7 +45,7 @@ def index(path: Path, film: Path, parts: dict[str, tuple[float, float]]) -> Path
     with replacing(path) as beside, open(beside, "w", newline="") as file:
         table = csv.writer(file)
         table.writerow(("path", "start", "end", "split"))
-        table.writerows((film, *times, split) for split, times in parts.items())
+        table.writerows((film.resolve(), *times, split) for split, times in parts.items())
     return path
 
 

@@ -142,6 +142,10 @@ def detector_of(name: str, weights: str | None, threshold: float | None) -> tupl
         return found, f"coco {digest} {found.threshold}"
     if weights is not None:
         raise ValueError(f"the run {name} has weights of its own. Leave --weights out.")
+    if not Path(name).is_dir():
+        raise ValueError(
+            f"a detector must be a run folder or coco, got {name!r}. Correct the name."
+        )
     from sora_tf.tasks.detect import StreamingDetector
     from sora_tf.train.detector_run import DetectorRun
 

@@ -78,7 +78,8 @@ def train_detector(
     Args:
         source: a video, a folder of videos at any depth, or a table with the column `path` and,
             where wanted, `label`, `start`, `end`, `split` and `group`. Fewer than three videos
-            without a split are cut in time: the first 70 % train, the last 15 % test.
+            without a split are cut in time: the first 70 % train, the last 15 % test. Where every
+            row has a split, it is kept, and may differ between parts of one video.
         boxes: their boxes, as `read_boxes` takes them.
         out: the run folder.
         model: what to build; None is `DetectorConfig()` with the size of the videos.
@@ -146,7 +147,9 @@ def list_videos(source: str | os.PathLike[str]) -> list[Clip]:
 
 
 def _divided(clips, seed):
-    """Every clip with a split; few videos are cut in time."""
+    """Every clip with a split: as a table says; else by video, and few videos are cut in time."""
+    if all(clip.split for clip in clips):
+        return clips
     groups = {clip.group for clip in clips}
     if len(groups) >= len(PARTS) or any(clip.split for clip in clips):
         return split(clips, seed=seed)

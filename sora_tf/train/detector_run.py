@@ -66,7 +66,7 @@ class DetectorRun(Run):
             if values.get(KIND) != DETECTOR:
                 raise RunError(
                     f"the run in {self.path} is not of a detector. Give one that "
-                    "`sora-tf train --boxes` wrote."
+                    "`sora-tf train-detector` wrote."
                 )
             values["model"] = DetectorConfig.from_dict(values["model"])
             values["labels"] = tuple(values["labels"])
@@ -74,7 +74,7 @@ class DetectorRun(Run):
         except OSError:
             raise RunError(
                 f"there is no run in {self.path} (no config.json). Give a folder that "
-                "`sora-tf train --boxes` wrote."
+                "`sora-tf train-detector` wrote."
             ) from None
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(

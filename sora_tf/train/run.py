@@ -116,7 +116,7 @@ class Run:
             if KIND in values:
                 raise RunError(
                     f"the run in {self.path} is of a {values[KIND]}, which does not name clips. "
-                    "Give one that `sora-tf train` wrote without --boxes."
+                    "Give one that `sora-tf train` wrote."
                 )
             values["model"] = SoraConfig.from_dict(values["model"])
             values["labels"] = tuple(values["labels"])

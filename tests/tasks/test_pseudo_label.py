@@ -18,6 +18,8 @@ class Halves:
 
     labels = ("cat", "cow", "dog")
     size = (20, 40)
+    threshold = 0.3
+    step = 0.0
 
     def __init__(self):
         self.asked = 0

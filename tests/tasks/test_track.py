@@ -20,6 +20,8 @@ class BrightSquare:
 
     labels = ("square",)
     size = (64, 96)
+    threshold = 0.5
+    step = 0.0
 
     def __init__(self):
         self.asked = []

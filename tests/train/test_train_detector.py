@@ -166,6 +166,22 @@ def test_one_video_is_cut_in_time(films, tmp_path):
     assert run.read_metrics()["boxes"] == 1  # of 0.8 s the last 0.12 s: frame 7
 
 
+def test_parts_of_one_video_may_be_split_by_a_table(films, tmp_path):
+    table = tmp_path / "clips.csv"
+    film = films / "red" / "0.mp4"
+    rows = [f"{film},{start},{end},{part}" for start, end, part in
+            ((0, 0.5, "train"), (0.5, 0.8, "test"))]  # fmt: skip
+    table.write_text("\n".join(["path,start,end,split", *rows]))
+    boxes = tmp_path / "boxes.json"
+    boxes.write_text(json.dumps({"0": json.loads((films / "boxes.json").read_text())["red/0"]}))
+    run = train_detector(
+        table, boxes, tmp_path / "run", model=MODEL, each=9,
+        training=replace(TRAINING, epochs=1), augment=AUGMENT, verbose=0,
+    )  # fmt: skip
+    assert run.read_config().labels == ("object",)
+    assert run.read_metrics()["boxes"] == 3  # frames 5 to 7
+
+
 def test_videos_of_a_folder_and_their_size(films):
     clips = list_videos(films)
     assert {clip.label for clip in clips} == {"red", "blue"}
@@ -234,7 +250,7 @@ def test_a_detector_from_the_command_line(films, tmp_path, capsys):
     [
         (["detect", "RUN", "FILM", "-o", "boxes.csv"], "must be one of .parquet, .json"),
         (["detect", "coco", "FILM", "-o", "b.json"], "the detector coco needs --weights"),
-        (["detect", "NONE", "FILM", "-o", "b.json"], "there is no run in"),
+        (["detect", "NONE", "FILM", "-o", "b.json"], "must be a run folder or coco, got"),
         (["detect", "RUN", "NONE", "-o", "b.json"], "none of 1 videos could be read"),
         (["detect", "RUN", "FILM", "-o", "b.json", "--classes", "owl"], "must be one of blue, red"),
         (["train-detector", "NONE", "--boxes", "b.json", "--out", "r"], "there is no folder"),
