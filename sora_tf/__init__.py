@@ -14,23 +14,28 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its start-up chatter is no
 __version__ = "0.1.0"
 
 _HOMES = {
-    "config": ("ExtractorConfig", "RelationConfig", "SoraConfig"),
+    "config": ("DetectorConfig", "ExtractorConfig", "RelationConfig", "SoraConfig"),
     "data": (
-        "Augment", "Clip", "clip_dataset", "inspect_clips", "labels_of", "load_clip",
-        "make_digits", "read_index", "split", "write_digits",
+        "Augment", "Boxes", "Clip", "box_dataset", "clip_dataset", "inspect_clips", "labels_of",
+        "load_clip", "make_digits", "read_boxes", "read_index", "split", "write_digits",
     ),
     "layers": (
         "FrameGraph", "FrameMemory", "MaskedMeanPool", "RelationBlock", "SpaceTimeAttentionPool",
     ),
     "models": (
-        "CocoDetector", "Stream", "VideoModel", "build_sora", "build_spatial_feature_extractor",
-        "build_temporal_relation_model", "embedder", "layer_costs", "streaming",
+        "CocoDetector", "Stream", "VideoModel", "build_detector", "build_sora",
+        "build_spatial_feature_extractor", "build_temporal_relation_model", "embedder",
+        "layer_costs", "streaming",
     ),
     "tasks": (
-        "Pace", "Reading", "Tracker", "TrackerSettings", "classify_files", "embed_files",
-        "pseudo_label", "running", "summarize_files", "track_files", "tracking_metrics",
+        "Pace", "Reading", "StreamingDetector", "Tracker", "TrackerSettings", "classify_files",
+        "embed_files", "pseudo_label", "running", "summarize_files", "track_files",
+        "tracking_metrics",
     ),
-    "train": ("Run", "TrainConfig", "evaluate_run", "train_classifier"),
+    "train": (
+        "DetectorRun", "Run", "TrainConfig", "evaluate_detector", "evaluate_run",
+        "train_classifier", "train_detector",
+    ),
     "video": ("VideoError", "frames_every", "probe", "read", "sample", "write"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}

@@ -1,7 +1,9 @@
 """From folders and tables of clips to batches: index, split, cache, augmentation, cleaning."""
 
 from sora_tf.data.augment import AUGMENTS, Augment, mixup
-from sora_tf.data.boxes import Boxes
+from sora_tf.data.box_dataset import box_dataset
+from sora_tf.data.box_files import read_boxes
+from sora_tf.data.boxes import Annotated, Boxes
 from sora_tf.data.cache import ClipCache, clip_key
 from sora_tf.data.clean import CleanReport, Finding, inspect_clips
 from sora_tf.data.clip import collate, decode, load_clip, pad
@@ -13,6 +15,7 @@ from sora_tf.data.splits import folds, split
 
 __all__ = [
     "AUGMENTS",
+    "Annotated",
     "Augment",
     "Boxes",
     "CleanReport",
@@ -20,6 +23,7 @@ __all__ = [
     "ClipCache",
     "Finding",
     "Problems",
+    "box_dataset",
     "clip_dataset",
     "clip_key",
     "collate",
@@ -32,6 +36,7 @@ __all__ = [
     "make_digits",
     "mixup",
     "pad",
+    "read_boxes",
     "read_index",
     "split",
     "write_digits",

@@ -2,6 +2,7 @@
 
 from sora_tf.models.coco_detector import CocoDetector
 from sora_tf.models.cost import LayerCost, layer_costs
+from sora_tf.models.detector import build_detector
 from sora_tf.models.extractor import build_spatial_feature_extractor
 from sora_tf.models.relation import build_temporal_relation_model
 from sora_tf.models.sora import build_sora, embedder
@@ -13,6 +14,7 @@ __all__ = [
     "LayerCost",
     "Stream",
     "VideoModel",
+    "build_detector",
     "build_sora",
     "build_spatial_feature_extractor",
     "build_temporal_relation_model",

@@ -1,6 +1,7 @@
 """What users do with a model: name videos, embed, summarise, follow what is in them."""
 
 from sora_tf.tasks.classify import classify_files
+from sora_tf.tasks.detect import StreamingDetector
 from sora_tf.tasks.embed import embed_files, embed_to_table
 from sora_tf.tasks.parts import Pace
 from sora_tf.tasks.pseudo_label import pseudo_label, write_coco
@@ -14,6 +15,7 @@ from sora_tf.tasks.windows import Reading, Window, read_windows
 __all__ = [
     "Pace",
     "Reading",
+    "StreamingDetector",
     "Summary",
     "Tracker",
     "TrackerSettings",
