@@ -19,6 +19,7 @@ from sora_tf import _checks
 from sora_tf._files import write_json
 from sora_tf.data.boxes import Annotated, Boxes, joined
 from sora_tf.data.cache import clip_key
+from sora_tf.data.index import is_url
 from sora_tf.data.problems import Problems
 from sora_tf.tasks.detector import Detector, chunks, every_of, found_on
 from sora_tf.video import VideoError, probe
@@ -97,11 +98,12 @@ def write_coco(
     for number, (video, known) in enumerate(labelled.items(), 1):
         info = probe(video)
         size = {"width": info.width, "height": info.height}
-        found["videos"].append({"id": number, "name": video, **size})
+        name = video if is_url(video) else os.path.abspath(video)  # whatever folder it is read in
+        found["videos"].append({"id": number, "name": name, **size})
         first = len(found["images"]) + 1
         numbers = {int(frame): first + n for n, frame in enumerate(known.frames)}
         found["images"] += [
-            {"id": image, "video_id": number, "frame_id": frame, "file_name": video, **size}
+            {"id": image, "video_id": number, "frame_id": frame, "file_name": name, **size}
             for frame, image in numbers.items()
         ]
         found["annotations"] += _annotations(known.boxes, numbers, len(found["annotations"]) + 1)

@@ -1,6 +1,7 @@
 """A detector's boxes as labels: what is asked for, kept, written, and read again."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -126,3 +127,12 @@ def test_the_coco_detector_labels_people(shared_data, tmp_path):
     found, _ = read_boxes(tmp_path / "boxes.json", [Clip(film, "-")])
     assert found[film].frames.tolist() == list(range(0, 795, 100))
     assert len(found[film].boxes) == len(labelled[film].boxes) > 15
+
+
+def test_a_video_named_from_here_is_found_from_anywhere(film, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    name = os.path.basename(film)
+    write_coco(pseudo_label(Halves(), [name], ("cat",), every=4), ("cat",), "boxes.json")
+    monkeypatch.chdir("/")
+    known, _ = read_boxes(tmp_path / "boxes.json", [Clip(film, "-")])
+    assert len(known[film].boxes)
