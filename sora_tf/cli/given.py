@@ -3,9 +3,9 @@
 import os
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-if TYPE_CHECKING:
-    from pathlib import Path
+from sora_tf.cli.common import digest
 
+if TYPE_CHECKING:
     from sora_tf.config import SoraConfig
 
 
@@ -61,7 +61,7 @@ def _of_run(path: str) -> Given:
 
     run = Run(path)
     config = run.read_config()
-    return Given(run.load_model(), _digest(run.model_path), config.model, config.fit)
+    return Given(run.load_model(), digest(run.model_path), config.model, config.fit)
 
 
 def _of_package(weights: str | None, size: tuple[int, int] | None) -> Given:
@@ -77,13 +77,7 @@ def _of_package(weights: str | None, size: tuple[int, int] | None) -> Given:
     if weights not in SHIPPED:
         return Given(model, weights, config, "stretch")
     load_shipped(model, weights)
-    return Given(model, _digest(FOLDER / weights / ARRAYS), config, "stretch")
-
-
-def _digest(path: "Path") -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return Given(model, digest(FOLDER / weights / ARRAYS), config, "stretch")
 
 
 def _check_there(path: str) -> None:

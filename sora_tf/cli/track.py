@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from sora_tf.cli.common import code, complain, print_json
+from sora_tf.cli.common import complain, digest, print_answers
 from sora_tf.cli.detect import detector_of
 
 if TYPE_CHECKING:
@@ -49,16 +49,8 @@ def track(args: argparse.Namespace) -> int:
 
     marks = read_marks(args.lines) if args.lines else Marks()
     settings = Tracking(args.every, marks, drawn=not args.no_film)
-    failed = 0
-    for answer in track_files(args.files, _source(args), args.out, settings, progress):
-        failed += "error" in answer
-        if args.json:
-            print_json(answer, indent=None)
-        elif "error" in answer:
-            complain(answer["error"])
-        else:
-            _print(answer)
-    return code(failed, len(args.files))
+    answers = track_files(args.files, _source(args), args.out, settings, progress)
+    return print_answers(answers, _print, args)
 
 
 def _source(args: argparse.Namespace) -> "Source":
@@ -73,7 +65,7 @@ def _source(args: argparse.Namespace) -> "Source":
         found, labels = _given(args.boxes, args.files[0])
         threshold = 0.3 if args.threshold is None else args.threshold
         found = found.of(found.scores >= threshold)
-        return Source(found, labels, f"{_digest(args.boxes)} {threshold}")
+        return Source(found, labels, f"{digest(args.boxes)} {threshold}")
     detector, key = detector_of(args.detector, args.weights, args.threshold)
     return Source(detector, detector.labels, key)
 
@@ -91,16 +83,6 @@ def _given(path: str, video: str) -> tuple["Boxes", tuple[str, ...]]:
     if video not in found:  # it does not read, as the tracker will say
         return Boxes.none(), labels
     return found[video].boxes, labels
-
-
-def _digest(path: str) -> str:
-    import hashlib
-    import os
-
-    if os.path.isdir(path):
-        return os.path.abspath(path)
-    with open(path, "rb") as file:
-        return hashlib.sha256(file.read()).hexdigest()
 
 
 def _print(answer: dict[str, Any]) -> None:

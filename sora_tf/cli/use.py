@@ -1,10 +1,10 @@
 """Verbs that use a run on files."""
 
 import argparse
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sora_tf.cli.common import code, complain, print_json, reading_of
+from sora_tf.cli.common import code, complain, print_answers, print_json, reading_of
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
@@ -74,7 +74,7 @@ def classify(args: argparse.Namespace) -> int:
     seconds = config.clip_seconds if args.window is None else args.window
     reading = reading_of(config, seconds, args.step)
     answers = classify_files(run.load_model(), config.labels, args.files, reading)
-    return _print_answers(progress(answers, "files", len(args.files)), args)
+    return print_answers(progress(answers, "files", len(args.files)), _print_scores, args)
 
 
 def embed(args: argparse.Namespace) -> int:
@@ -138,21 +138,7 @@ def predict(args: argparse.Namespace) -> int:
         size=args.size and tuple(args.size),
         fit=args.fit,
     )
-    return _print_answers(progress(answers, "files", len(args.files)), args)
-
-
-def _print_answers(answers: Iterable[dict[str, Any]], args: argparse.Namespace) -> int:
-    """Prints answers as they come; returns the exit code."""
-    failed = 0
-    for answer in answers:
-        failed += "error" in answer
-        if args.json:
-            print_json(answer, indent=None)
-        elif "error" in answer:
-            complain(answer["error"])
-        else:
-            _print_scores(answer)
-    return code(failed, len(args.files))
+    return print_answers(progress(answers, "files", len(args.files)), _print_scores, args)
 
 
 def _print_scores(answer: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import tensorflow as tf
@@ -202,7 +203,7 @@ def moved(rows: tf.Tensor, part: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
 
 
 class _Reader:
-    """Stretches, and the decoded frames that they share."""
+    """Stretches, and the decoded frames of each."""
 
     def __init__(self, known, frames, size, most, cache):
         self.known = known
@@ -211,30 +212,38 @@ class _Reader:
         self.most = most
         self.cache = cache
         self.stretches: list[Stretch] = []
-        self._shared: dict[str, np.ndarray] = {}
         self._memory: dict[str, VideoFrames] = {}
 
     def add(self, found: list[Stretch]) -> None:
-        """Decodes the frames of a clip's stretches, and keeps those that the video truly has."""
+        """Decodes the stretches of a clip in one pass, and keeps those that the video truly has."""
         if not found:
             return
+        path = found[0].clip.path
         numbers = np.unique(np.concatenate([one.frames for one in found]))
-        clip = found[0].clip
-        there = numbers[: len(self._decoded(clip, numbers).frames)]
-        kept = [one for one in found if one.frames[-1] in there]
+        passes: list[VideoFrames] = []
+
+        def cut(stretch: Stretch) -> VideoFrames:
+            passes.extend([] if passes else [frames_numbered(path, numbers, self.size)])
+            places = np.searchsorted(numbers, stretch.frames)
+            places = places[places < len(passes[0].frames)]
+            return VideoFrames(passes[0].frames[places], passes[0].times[places], None)
+
+        kept = [
+            one
+            for one in found
+            if len(self._decoded(one, partial(cut, one)).frames) == len(one.frames)
+        ]
         if not kept:
             raise VideoError(
-                clip.path, "no frames", "it ends before the first frame whose boxes are known"
+                path, "no frames", "it ends before the first frame whose boxes are known"
             )
-        self._shared[clip.name] = numbers
         self.stretches += kept
 
     def load(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Frames (T, H, W, 3), mask (T,), boxes (T, M, 5)."""
         stretch = self.stretches[index]
-        numbers = self._shared[stretch.clip.name]
-        decoded = self._decoded(stretch.clip, numbers).frames
-        pictures, mask = pad(decoded[np.searchsorted(numbers, stretch.frames)], self.frames)
+        read = partial(frames_numbered, stretch.clip.path, stretch.frames, self.size)
+        pictures, mask = pad(self._decoded(stretch, read).frames, self.frames)
         return pictures, mask, self._rows(stretch)
 
     def _rows(self, stretch):
@@ -252,20 +261,19 @@ class _Reader:
             rows[place, : len(largest), 4] = own.labels[largest]
         return rows
 
-    def _decoded(self, clip, numbers):
-        def read() -> VideoFrames:
-            return frames_numbered(clip.path, numbers, self.size)
-
+    def _decoded(self, stretch: Stretch, read: Callable[[], VideoFrames]) -> VideoFrames:
+        """A stretch's frames, out of the cache where they are there."""
+        mark = hashlib.sha256(stretch.frames.astype("<i8").tobytes()).hexdigest()[:16]
         if self.cache is None:
-            if clip.name not in self._memory:
-                self._memory[clip.name] = read()
-            return self._memory[clip.name]
+            key = f"{stretch.clip.path} {mark}"
+            if key not in self._memory:
+                self._memory[key] = read()
+            return self._memory[key]
         try:
-            return self.cache.get(
-                f"{clip_key(clip.path, 0, self.size)[:24]}{_digest(numbers)}", read
-            )
+            key = f"{clip_key(stretch.clip.path, 0, self.size)[:24]}{mark}"
         except OSError:
             return read()  # says in one sentence what is wrong with the file
+        return self.cache.get(key, read)
 
 
 def frames_numbered(path: str, numbers: np.ndarray, size: tuple[int, int]) -> VideoFrames:
@@ -289,7 +297,3 @@ def frames_numbered(path: str, numbers: np.ndarray, size: tuple[int, int]) -> Vi
     if not found:
         raise VideoError(path, "no frames", f"it has no frame {numbers[0]}")
     return VideoFrames(np.stack(found), np.array(times), None)
-
-
-def _digest(numbers):
-    return hashlib.sha256(numbers.astype("<i8").tobytes()).hexdigest()[:16]

@@ -18,6 +18,7 @@ from sora_tf.data import Augment, Clip, Problems, read_index, split, write_index
 from sora_tf.data.box_dataset import Stretch, box_dataset
 from sora_tf.data.box_files import read_boxes
 from sora_tf.data.index import SUFFIXES, is_url
+from sora_tf.data.splits import FRACTIONS
 from sora_tf.models.backbones import LITE
 from sora_tf.models.detector import acquaint, build_detector, head_of_detector, scale_maps
 from sora_tf.models.video_model import clips_at_once
@@ -35,7 +36,6 @@ from sora_tf.video import VideoError, probe
 
 LOG = logging.getLogger(__name__)
 EACH = 8  # stretches of a clip, where nothing else is asked for
-PARTS = {"train": 0.7, "val": 0.15, "test": 0.15}
 AUGMENT = Augment(speed=0.0)
 MOST_LOOKED = 100  # batches, for the spread of what is seen in whole pictures
 MOST_PIXELS = 512 * 640  # of a frame, where no size is asked for
@@ -151,7 +151,7 @@ def _divided(clips, seed):
     if all(clip.split for clip in clips):
         return clips
     groups = {clip.group for clip in clips}
-    if len(groups) >= len(PARTS) or any(clip.split for clip in clips):
+    if len(groups) >= len(FRACTIONS) or any(clip.split for clip in clips):
         return split(clips, seed=seed)
     made = []
     for clip in clips:
@@ -163,7 +163,7 @@ def _divided(clips, seed):
         if not end:
             raise RunError(f"{clip.path} does not say how long it is. Give a table with splits.")
         at = start
-        for part, share in PARTS.items():
+        for part, share in FRACTIONS.items():
             until = at + share * (end - start)
             made.append(replace(clip, start=at, end=until, split=part))
             at = until
