@@ -1,5 +1,6 @@
 """Five parts of the clips: one tests, the next chooses the epoch, three train."""
 
+import statistics
 from dataclasses import replace
 
 from sora_tf.data import Clip, folds
@@ -9,7 +10,11 @@ PARTS = 5
 
 def dealt(clips: list[Clip], seed: int) -> list[list[Clip]]:
     """The clips of every fold, each with its split: "train", "val" or "test"."""
-    parts = folds(clips, PARTS, seed)
+    return marked(folds(clips, PARTS, seed))
+
+
+def marked(parts: list[list[Clip]]) -> list[list[Clip]]:
+    """The clips of every fold, of five parts dealt before."""
     made = []
     for test in range(PARTS):
         names = ["train"] * PARTS
@@ -19,3 +24,8 @@ def dealt(clips: list[Clip], seed: int) -> list[list[Clip]]:
              for clip in part]
         )  # fmt: skip
     return made
+
+
+def deviation(values: list[float]) -> float:
+    """The standard deviation; 0 of a single value."""
+    return statistics.stdev(values) if len(values) > 1 else 0.0

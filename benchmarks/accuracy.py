@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from _folds import PARTS
+from _folds import PARTS, deviation
 from _machine import print_machine
 from accuracy_clips import Clips, clips_of
 from accuracy_models import ENTRIES, Entry
@@ -190,10 +190,9 @@ def table(rows: dict[str, list[dict]], best: str) -> str:
         both = own.keys() & ours.keys()
         lost = sum(ours[key] and not own[key] for key in both)
         gained = sum(own[key] and not ours[key] for key in both)
-        over_folds = statistics.stdev(accuracy) if len(accuracy) > 1 else 0.0
-        over_seeds = statistics.stdev(by_seed) if len(by_seed) > 1 else 0.0
         lines.append(
-            f"| {name} | {statistics.mean(accuracy):.1%} | {over_folds:.1%} | {over_seeds:.1%} | "
+            f"| {name} | {statistics.mean(accuracy):.1%} | {deviation(accuracy):.1%} | "
+            f"{deviation(by_seed):.1%} | "
             f"{'' if name == best else f'{lost} / {gained} of {len(both)}'} | "
             f"{made[0]['parameters']:,} | {made[0]['million_macs']:,.0f} | "
             f"{statistics.median(m['cpu_seconds'] for m in made):.1f} |"

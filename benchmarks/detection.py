@@ -18,14 +18,14 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-from _folds import PARTS
+from _folds import PARTS, deviation, marked
 from _machine import print_machine
 from accuracy_clips import contiguous
 
 from sora_tf._keras import keras
 from sora_tf._progress import progress
 from sora_tf.config import DetectorConfig
-from sora_tf.data import Clip, read_index, write_index
+from sora_tf.data import read_index, write_index
 from sora_tf.data.box_files import read_boxes
 from sora_tf.data.boxes import Boxes, joined
 from sora_tf.models.coco_detector import CocoDetector
@@ -39,22 +39,6 @@ from sora_tf.train.detector_run import DetectorRun
 MODELS = {"with memory": DetectorConfig(), "single frames": DetectorConfig(memory=0.0)}
 KNOWN = ("airplane", "bird")
 TEACHER = "COCO's detector"
-
-
-def dealt(clips: list[Clip]) -> list[list[Clip]]:
-    """The clips of every fold, each with its split."""
-    parts = contiguous(clips, 0)
-    return [
-        [
-            replace(
-                clip,
-                split="test" if n == test else "val" if n == (test + 1) % PARTS else "train",
-            )
-            for n, part in enumerate(parts)
-            for clip in part
-        ]
-        for test in range(PARTS)
-    ]
 
 
 def judged(detector: CocoDetector, run: DetectorRun, cache: Path) -> dict:
@@ -149,7 +133,9 @@ def main() -> None:
     coco = CocoDetector(options.coco, 0.01) if options.coco else None
     rows: dict[str, list[dict]] = {name: [] for name in MODELS}
     pairs: list[dict] = []
-    for number, clips in enumerate(dealt(read_index(options.clips))[: options.folds]):
+    for number, clips in enumerate(
+        marked(contiguous(read_index(options.clips), 0))[: options.folds]
+    ):
         folder = options.out / f"fold{number}"
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "clips.csv").exists():
@@ -178,8 +164,7 @@ def table(rows: dict[str, list[dict]], pairs: list[dict]) -> str:
     """Mean and standard deviation over folds, as Markdown."""
 
     def cell(values: list[float]) -> str:
-        spread = statistics.stdev(values) if len(values) > 1 else 0.0
-        return f"{statistics.mean(values):.3f} ± {spread:.3f}"
+        return f"{statistics.mean(values):.3f} ± {deviation(values):.3f}"
 
     labels = list(next(iter(rows.values()))[0]["ap50"])
     lines = [

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from _folds import PARTS, dealt
+from _folds import PARTS, dealt, deviation
 from _machine import print_machine
 
 from sora_tf._keras import keras
@@ -82,8 +82,8 @@ def table(made: dict[str, list[tuple[int, dict[str, bool]]]]) -> str:
         gained, lost = pairs.count((True, False)), pairs.count((False, True))
         lines.append(
             f"| {name} | {statistics.mean(accuracy):.1%} "
-            f"| {statistics.stdev(accuracy) if len(accuracy) > 1 else 0:.1%} "
-            f"| {statistics.stdev(by_seed) if len(by_seed) > 1 else 0:.1%} "
+            f"| {deviation(accuracy):.1%} "
+            f"| {deviation(by_seed):.1%} "
             f"| {gained} / {lost} of {len(pairs)} |"
         )
     return "\n".join(lines) + "\n"

@@ -17,6 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from _folds import deviation
 from _machine import print_machine
 from detection import milliseconds
 from tracking import as_tflite, coco, first_frames, median, network
@@ -127,8 +128,7 @@ def main() -> None:
             print(f"{name}, seed {seed}: {shown}", flush=True)
         for key in made[0]:
             values = [one[key] for one in made]
-            spread = statistics.stdev(values) if len(values) > 1 else 0.0
-            print(f"{name}, {key}: {statistics.mean(values):.3f} ± {spread:.3f}")
+            print(f"{name}, {key}: {statistics.mean(values):.3f} ± {deviation(values):.3f}")
     print(f"ms a frame: flies {milliseconds(FLIES):.1f}, people {milliseconds(PEOPLE):.1f}", end="")
     teacher = coco(options.data, 0.3)
     step, picture = network(teacher, first_frames(options.data)[:1])

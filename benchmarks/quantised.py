@@ -13,7 +13,7 @@ import statistics
 from dataclasses import replace
 from pathlib import Path
 
-from _folds import PARTS, dealt
+from _folds import PARTS, dealt, deviation
 from _machine import print_machine
 
 from sora_tf._keras import keras
@@ -67,7 +67,7 @@ def table(made: list[dict]) -> str:
         lines.append(
             f"| {kind} | {statistics.mean(one['bytes'] for one in own) / 1e6:.2f} "
             f"| {statistics.mean(accuracy):.1%} "
-            f"| {statistics.stdev(accuracy) if len(accuracy) > 1 else 0:.1%} "
+            f"| {deviation(accuracy):.1%} "
             f"| {100 * sum(clips) / judged:+.2f} "
             f"| {', '.join(f'{n:+d}' for n in clips)} of {judged} "
             f"| {sum(one['agreement'] * one['clips'] for one in own) / judged:.1%} |"

@@ -23,7 +23,6 @@ from sora_tf.video import VideoError, VideoFrames, frames_of, probe
 NOTHING = -1.0  # the class of a row that holds no box
 UNSEEN = -2.0  # the class of all rows of a frame whose boxes are not known
 LEAST_LEFT = 0.4  # of a box inside a cut picture, for it to count as being there
-FASTEST = 240.0  # frames a second; more is a header's mistake
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ def stretches(clip: Clip, known: Annotated, frames: int, step: float, most: int)
         VideoError: the video does not open.
     """
     info = probe(clip.path)
-    fps = info.fps if info.fps and 0 < info.fps <= FASTEST else 25.0
+    fps = info.rate
     every = max(1, round(step * fps))
     first = math.ceil((clip.start or 0.0) * fps - 1e-6)
     last = math.inf if clip.end is None else math.ceil(clip.end * fps - 1e-6) - 1

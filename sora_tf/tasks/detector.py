@@ -8,10 +8,10 @@ import numpy as np
 
 from sora_tf.data.boxes import Boxes
 from sora_tf.video import frames_of
+from sora_tf.video.clock import DEFAULT_RATE
 
 CHUNK = 8  # frames shown at once
 CHUNK_BYTES = 64 * 2**20
-USUAL_FPS = 25.0
 
 
 class Detector(Protocol):
@@ -81,4 +81,4 @@ def found_on(detector: Detector, chunk: Chunk) -> Boxes:
 
 def every_of(detector: Detector, fps: float | None) -> int:
     """Of how many frames of a video a detector is best shown one."""
-    return max(1, round(detector.step * (fps or USUAL_FPS)))
+    return max(1, round(detector.step * (fps or DEFAULT_RATE)))

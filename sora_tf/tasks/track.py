@@ -17,7 +17,7 @@ import numpy as np
 from sora_tf._files import write_json
 from sora_tf.data.boxes import Boxes, joined
 from sora_tf.data.index import is_url
-from sora_tf.tasks.detector import USUAL_FPS, every_of
+from sora_tf.tasks.detector import every_of
 from sora_tf.tasks.tracking.counting import Counts
 from sora_tf.tasks.tracking.drawing import Pen
 from sora_tf.tasks.tracking.files import tracks_of, write_mot
@@ -25,7 +25,6 @@ from sora_tf.tasks.tracking.follow import Seen, Source, Tracking, follow
 from sora_tf.video import VideoError, probe, write
 
 TRACKS, MOT, ALERTS, FILM = "tracks.json", "tracks.txt", "alerts.json", "annotated.mp4"
-MOST_FPS = 240.0  # headers lie about it
 Bar = Callable[[Any, str, int], Any]
 
 
@@ -73,7 +72,7 @@ def _track_file(
     counts = Counts(settings.marks.on(info.width, info.height), source.labels)
     (folder / TRACKS).unlink(missing_ok=True)
     damage: list[str] = []
-    fps = info.fps if info.fps and info.fps <= MOST_FPS else USUAL_FPS
+    fps = info.rate
     every = settings.every
     if every is None:
         every = 1 if isinstance(source.boxes, Boxes) else every_of(source.boxes, fps)

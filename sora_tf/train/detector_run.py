@@ -61,23 +61,14 @@ class DetectorRun(Run):
         Raises:
             RunError: there is no detector's run here, or its config does not read.
         """
-        try:
-            values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+
+        def made(values: dict[str, Any]) -> DetectorRunConfig:
             if values.get(KIND) != DETECTOR:
                 raise RunError(
                     f"the run in {self.path} is not of a detector. Give one that "
                     "`sora-tf train-detector` wrote."
                 )
             values["model"] = DetectorConfig.from_dict(values["model"])
-            values["labels"] = tuple(values["labels"])
             return DetectorRunConfig(**values)
-        except OSError:
-            raise RunError(
-                f"there is no run in {self.path} (no config.json). Give a folder that "
-                "`sora-tf train-detector` wrote."
-            ) from None
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RunError(
-                f"the config of the run in {self.path} does not read: {error}. Train again into "
-                "another folder."
-            ) from None
+
+        return self._config(made, "train-detector")

@@ -11,10 +11,10 @@ import os
 import platform
 import shutil
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from sora_tf._files import replacing, write_json
 from sora_tf._keras import keras
@@ -22,6 +22,9 @@ from sora_tf.config import SoraConfig
 
 KIND = "kind"  # of a run that is none of a classifier
 PACKAGES = ("sora_tf", "tensorflow", "tf_keras", "tensorflow_gnn", "av", "numpy", "scikit-learn")
+
+
+Made = TypeVar("Made")
 
 
 class RunError(Exception):
@@ -111,22 +114,30 @@ class Run:
         Raises:
             RunError: there is no run here, or its config does not read.
         """
-        try:
-            values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+
+        def made(values: dict[str, Any]) -> RunConfig:
             if KIND in values:
                 raise RunError(
                     f"the run in {self.path} is of a {values[KIND]}, which does not name clips. "
                     "Give one that `sora-tf train` wrote."
                 )
             values["model"] = SoraConfig.from_dict(values["model"])
-            values["labels"] = tuple(values["labels"])
             return RunConfig(**values)
+
+        return self._config(made, "train")
+
+    def _config(self, made: Callable[[dict[str, Any]], Made], verb: str) -> Made:
+        """What is made of config.json, which that verb writes."""
+        try:
+            values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+            values["labels"] = tuple(values["labels"])
+            return made(values)
         except OSError:
             raise RunError(
                 f"there is no run in {self.path} (no config.json). Give a folder that "
-                "`sora-tf train` wrote."
+                f"`sora-tf {verb}` wrote."
             ) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise RunError(
                 f"the config of the run in {self.path} does not read: {error}. Train again into "
                 "another folder."

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sora_tf._checks import above, at_least, one_of
+from sora_tf.video.clock import DEFAULT_RATE
 from sora_tf.video.geometry import FITS, Orientation, pixel_aspect, shown_size
 from sora_tf.video.opening import open_film
 from sora_tf.video.pictures import (
@@ -20,6 +21,8 @@ from sora_tf.video.pictures import (
 )
 from sora_tf.video.scaler import film_orientation
 from sora_tf.video.source import Source
+
+MOST_RATE = 240.0  # frames per second; more is a header's mistake
 
 
 @dataclass(frozen=True)
@@ -57,6 +60,11 @@ class VideoInfo:
     duration: float | None
     declared_frames: int | None
     has_audio: bool
+
+    @property
+    def rate(self) -> float:
+        """Frames per second to reckon with: 25 where the header says none, or too many."""
+        return self.fps if self.fps and 0 < self.fps <= MOST_RATE else DEFAULT_RATE
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, ready for JSON."""
