@@ -1,7 +1,7 @@
 """Decoded frames gathered into arrays, in memory bounded by what was asked for."""
 
 import math
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import NamedTuple
 
 import av
@@ -85,6 +85,35 @@ def pictures_at(
     if not got.all():
         frames, shown_at = frames[got], shown_at[got]
     return VideoFrames(frames, shown_at, film.damage)
+
+
+def pictures_one_by_one(
+    film: Reel,
+    frames: Iterable[tuple[float, av.VideoFrame]],
+    size: tuple[int, int] | None,
+    fit: str,
+    damaged: Callable[[str], None] | None = None,
+) -> Iterator[tuple[float, np.ndarray]]:
+    """Frames of a film as (time in s, picture (H, W, 3) uint8), scaled one after another.
+
+    Args:
+        film: just opened.
+        frames: those of it that are wanted.
+        size, fit: as in `read`.
+        damaged: told at the end what was wrong with the film, if anything was.
+    Raises:
+        VideoError: nothing of the film can be shown.
+    """
+    scaler = None
+    for time, frame in frames:
+        scaler = scaler or scaler_of(film, frame, size, fit)
+        picture = np.empty((*scaler.size, 3), np.uint8)
+        scaler.into(frame, picture)
+        yield time, picture
+    if not film.shown:
+        raise film.none_came()
+    if damaged and film.damage:
+        damaged(film.damage)
 
 
 def pictures_between(

@@ -17,7 +17,7 @@ from sora_tf.video.pictures import (
     frames_between,
     pictures_at,
     pictures_between,
-    scaler_of,
+    pictures_one_by_one,
 )
 from sora_tf.video.scaler import film_orientation
 from sora_tf.video.source import Source
@@ -178,16 +178,8 @@ def _stream(
     source, size, fit, start, end, threads, every, damaged
 ) -> Iterator[tuple[float, np.ndarray]]:
     with open_film(source, threads) as film:
-        scaler = None
-        for time, frame in islice(frames_between(film, start, end), 0, None, every):
-            scaler = scaler or scaler_of(film, frame, size, fit)
-            picture = np.empty((*scaler.size, 3), np.uint8)
-            scaler.into(frame, picture)
-            yield time, picture
-        if scaler is None and not film.shown:
-            raise film.none_came()
-        if damaged and film.damage:
-            damaged(film.damage)
+        frames = islice(frames_between(film, start, end), 0, None, every)
+        yield from pictures_one_by_one(film, frames, size, fit, damaged)
 
 
 def check_ask(owner: str, size, fit: str, start: float | None, end: float | None) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 
 from sora_tf._checks import above
 from sora_tf.video.opening import open_film
-from sora_tf.video.pictures import frames_between, scaler_of
+from sora_tf.video.pictures import frames_between, pictures_one_by_one
 from sora_tf.video.reader import check_ask
 from sora_tf.video.seeking import TOLERANCE_S
 from sora_tf.video.source import Source
@@ -52,16 +52,14 @@ def _place(time: float, step: float) -> int:
 
 def _stream(source, step, size, fit, start, end, threads, damaged):
     with open_film(source, threads) as film:
-        scaler, last = None, -1
-        for time, frame in frames_between(film, start, end):
-            if _place(time, step) == last:
-                continue
+        frames = _firsts(frames_between(film, start, end), step)
+        yield from pictures_one_by_one(film, frames, size, fit, damaged)
+
+
+def _firsts(frames, step):
+    """The first frame of each stretch of `step` s."""
+    last = -1
+    for time, frame in frames:
+        if _place(time, step) != last:
             last = _place(time, step)
-            scaler = scaler or scaler_of(film, frame, size, fit)
-            picture = np.empty((*scaler.size, 3), np.uint8)
-            scaler.into(frame, picture)
-            yield time, picture
-        if not film.shown:
-            raise film.none_came()
-        if film.damage and damaged:
-            damaged(film.damage)
+            yield time, frame
