@@ -123,10 +123,11 @@ def _scorer(args: argparse.Namespace, model: Any, pace: Any, key: str) -> Any:
 def _print(answer: dict[str, Any]) -> None:
     if "error" in answer:
         return
-    count = len(answer["moments"])
-    moments = "1 moment" if count == 1 else f"{count} moments"
+    from sora_tf.tasks.storyboard import amount
+
     print(
-        f"{answer['path']}: {answer['summary_seconds']:.1f} s in {moments} "
+        f"{answer['path']}: {answer['summary_seconds']:.1f} s in "
+        f"{amount(len(answer['moments']), 'moment')} "
         f"of {answer['duration']:.1f} s: {answer['folder']}/index.html"
     )
     for sentence in answer["talk"]:

@@ -19,6 +19,11 @@ GAP, BAR = 16, 44  # pixels between pictures, and of the line of time below them
 PAPER, INK, SOFT, MARK = "#fbfaf8", "#22262b", "#d9d6d0", "#c8553d"
 
 
+def amount(count: int, thing: str) -> str:
+    """`1 moment`, `2 moments`."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def clock(seconds: float) -> str:
     """A time in s as people read it: 1:02:03 or 2:03.4, by its length."""
     minutes, rest = divmod(seconds, 60)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from sora_tf.tasks.embed import text_of
-from sora_tf.tasks.storyboard import clock, jpeg, shown_edges
+from sora_tf.tasks.storyboard import amount, clock, jpeg, shown_edges
 from sora_tf.tasks.summarize import Moment, Summary
 
 MOST_BYTES = 24 * 2**20  # of film inside the page; a longer one lies beside it
@@ -78,8 +78,8 @@ def summary_page(
     """
     name = escape(os.path.basename(text_of(summary.path)))
     facts = (
-        f"{clock(summary.duration)} long, in {len(summary.segments)} segments; shown: "
-        f"{clock(summary.seconds)} in {len(summary.moments)} moments"
+        f"{clock(summary.duration)} long, in {amount(len(summary.segments), 'segment')}; shown: "
+        f"{clock(summary.seconds)} in {amount(len(summary.moments), 'moment')}"
     )
     damage = f'<p class="damage">{escape(summary.damage)}</p>' if summary.damage else ""
     return (
