@@ -10,6 +10,24 @@ COUNTS = {"train": 64, "val": 16, "test": 16}
 DATA = Path(os.environ.get("SORA_TF_DATA", Path(__file__).parents[2] / "shared" / "data"))
 
 
+def seed() -> None:
+    from sora_tf._keras import keras
+
+    keras.utils.set_random_seed(0)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def seeded_module():
+    """Models that a module's fixtures build have the same weights in every run."""
+    seed()
+
+
+@pytest.fixture(autouse=True)
+def seeded_test(seeded_module):
+    """So have those that a test builds, whichever tests ran before it."""
+    seed()
+
+
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
     """The folder of real clips; the test is skipped where there is none."""

@@ -67,8 +67,8 @@ def test_chunks_are_one_pass(film, model, short_parts, tmp_path):
     whole.set_weights(model.get_weights())
     once = embedder(whole).predict_on_batch(pictures(film)[None])
     assert np.abs(once["global_vector"]).max() > 0.01
-    np.testing.assert_allclose(parts[-1].global_vector, once["global_vector"][0], atol=1e-4)
-    np.testing.assert_allclose(joined(parts, "frame_vectors"), once["frame_vectors"][0], atol=1e-4)
+    np.testing.assert_allclose(parts[-1].global_vector, once["global_vector"][0], atol=1e-6)
+    np.testing.assert_allclose(joined(parts, "frame_vectors"), once["frame_vectors"][0], atol=1e-6)
 
 
 def test_features_are_of_length_1_and_see_one_frame(film, model, tmp_path):
