@@ -68,7 +68,7 @@ def layer_costs(model: keras.Model) -> list[LayerCost]:
 
 def _convolution(operation):
     kernel = operation.inputs[1].shape
-    return prod(operation.outputs[0].shape) * prod(kernel[:3])
+    return prod(operation.outputs[0].shape) * prod(kernel[:-1])  # its last axis is what comes out
 
 
 def _depthwise(operation):
@@ -97,6 +97,7 @@ def _einsum(operation):
 
 COUNTERS: dict[str, Callable[[tf.Operation], int]] = {
     "Conv2D": _convolution,
+    "Conv3D": _convolution,
     "DepthwiseConv2dNative": _depthwise,
     "MatMul": _matmul,
     "BatchMatMulV2": _batch_matmul,

@@ -3,6 +3,7 @@ import pytest
 
 from sora_tf.config import micro
 from sora_tf.models import build_sora, build_spatial_feature_extractor, layer_costs
+from sora_tf.models.baselines import BASELINES
 
 
 def test_micro_by_hand():
@@ -14,6 +15,13 @@ def test_micro_by_hand():
     assert costs["logits"].macs == 64 * 4
     assert costs["logits"].parameters == 64 * 4 + 4
     assert costs["stage0_pool"].macs == 0
+
+
+def test_convolutions_over_time_by_hand():
+    costs = {cost.name: cost.macs for cost in layer_costs(BASELINES["c3d"](micro(), 4))}
+    # 8 frames of 28·28 places, 3·3·3·3 by 12; a pool leaves the frames and 14·14 places.
+    assert costs["stage0_block0_conv"] == 8 * 28 * 28 * 81 * 12
+    assert costs["stage1_block0_conv"] == 8 * 14 * 14 * (27 * 12) * 24
 
 
 def test_small_agrees_with_the_profiler_of_tensorflow():
