@@ -4,6 +4,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from sora_tf.cli.common import OK, SOME_FAILED, code, complain, digest, print_json, verbosity
+from sora_tf.cli.settings import add_augment, augment_of, given_of
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
@@ -42,7 +43,7 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument(
         "--frozen", action=argparse.BooleanOptionalAction, help="leave the CNN as it is"
     )
-    sub.add_argument("--augment", default="default", choices=("none", "default", "strong"))
+    add_augment(sub)
     sub.add_argument("--cache", metavar="DIR", help="decoded frames, to share between runs")
     sub.add_argument("--seed", type=int, default=0)
 
@@ -62,8 +63,6 @@ def train_detector(args: argparse.Namespace) -> int:
     import os
     from dataclasses import replace
 
-    from sora_tf.cli.settings import given_of
-    from sora_tf.data import AUGMENTS
     from sora_tf.train.detector import list_videos, train_detector, usual_detector_training
 
     config = _model(args)
@@ -83,7 +82,7 @@ def train_detector(args: argparse.Namespace) -> int:
         model=config,
         each=args.each,
         training=training,
-        augment=replace(AUGMENTS[args.augment], speed=0.0, mixup=0.0),
+        augment=replace(augment_of(args), speed=0.0, mixup=0.0),
         cache=args.cache,
         verbose=verbosity(args),
     )

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sora_tf.config import SoraConfig
+    from sora_tf.data import Augment
     from sora_tf.train.settings import TrainConfig
 
 
@@ -37,8 +38,14 @@ def add_settings(sub: argparse.ArgumentParser) -> None:
         help="train on features of the CNN as it is (default: for lite)",
     )
     sub.add_argument("--views", type=int, help="with --frozen: augmented variations of each clip")
-    sub.add_argument("--augment", default="default", choices=("none", "default", "strong"))
+    add_augment(sub)
     sub.add_argument("--xla", action="store_true", help="compile with XLA")
+
+
+def add_augment(sub: argparse.ArgumentParser) -> None:
+    """Adds the options that say how training pictures are varied."""
+    sub.add_argument("--augment", default="default", choices=("none", "default", "strong"))
+    sub.add_argument("--turn", action="store_true", help="turn pictures too: seen from above")
 
 
 def model_of(args: argparse.Namespace) -> "SoraConfig":
@@ -64,6 +71,15 @@ def model_of(args: argparse.Namespace) -> "SoraConfig":
     if args.size:
         config = replace(config, size=tuple(args.size))
     return config
+
+
+def augment_of(args: argparse.Namespace) -> "Augment":
+    """How clips are varied."""
+    from dataclasses import replace
+
+    from sora_tf.data import AUGMENTS
+
+    return replace(AUGMENTS[args.augment], turn=args.turn)
 
 
 def given_of(args: argparse.Namespace, *names: str) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from sora_tf.cli.common import OK, print_json, report, verbosity
 from sora_tf.cli.detect import report as report_boxes
-from sora_tf.cli.settings import add_settings, model_of, training_of
+from sora_tf.cli.settings import add_settings, augment_of, model_of, training_of
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
@@ -44,7 +44,6 @@ def add(verb: "AddVerb") -> None:
 
 def train(args: argparse.Namespace) -> int:
     """Trains a classifier on a folder or table of clips."""
-    from sora_tf.data import AUGMENTS
     from sora_tf.train.fit import train_classifier
 
     model = model_of(args)
@@ -53,7 +52,7 @@ def train(args: argparse.Namespace) -> int:
         args.out,
         model=model,
         training=training_of(args, model),
-        augment=AUGMENTS[args.augment],
+        augment=augment_of(args),
         fit=args.fit,
         cache=args.cache,
         verbose=verbosity(args),

@@ -5,7 +5,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from sora_tf.cli.common import FAILED, OK, SOME_FAILED, print_json, verbosity
-from sora_tf.cli.settings import add_settings, model_of, training_of
+from sora_tf.cli.settings import add_settings, augment_of, model_of, training_of
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
@@ -29,7 +29,6 @@ def add(verb: "AddVerb") -> None:
 
 def tune(args: argparse.Namespace) -> int:
     """Searches for the settings that score best, within a budget, and trains them."""
-    from sora_tf.data import AUGMENTS
     from sora_tf.export.budget import TFLiteCost
     from sora_tf.train.tune import Budget
     from sora_tf.train.tune import tune as search
@@ -46,7 +45,7 @@ def tune(args: argparse.Namespace) -> int:
         trials=args.trials,
         budget=budget,
         measure=TFLiteCost(args.flavour) if budget else None,
-        augment=AUGMENTS[args.augment],
+        augment=augment_of(args),
         fit=args.fit,
         cache=args.cache,
         verbose=verbosity(args),

@@ -1,6 +1,6 @@
 """Random changes to training clips, the same for every frame of a clip."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
@@ -22,6 +22,8 @@ class Augment:
         crop: largest share of the picture's side that is cut off, 0 to 0.9. What is left, at a
             random place, is scaled back to the full size.
         flip: whether half of the clips are mirrored left to right.
+        turn: whether clips are turned by a random number of quarter turns, or, where pictures are
+            not square, of half turns: for cameras that look straight down.
         colour: largest change of brightness, contrast and saturation, each drawn by itself as a
             factor from 1 - colour to 1 + colour; 0 to 1.
         speed: largest share of the clip's time that is left out, 0 to 0.9. The rest is played at
@@ -40,6 +42,7 @@ class Augment:
 
     crop: float = 0.25
     flip: bool = True
+    turn: bool = False
     colour: float = 0.2
     speed: float = 0.25
     time_jitter: float = 1.0
@@ -56,7 +59,7 @@ class Augment:
     @classmethod
     def none(cls) -> "Augment":
         """Leaves pictures, time and labels as they are."""
-        return cls(0.0, False, 0.0, 0.0, 0.0, 0.0, 0.0)
+        return cls(0.0, False, False, 0.0, 0.0, 0.0, 0.0, 0.0)
 
     def to_dict(self) -> dict[str, Any]:
         """The fields as a dict that JSON can hold."""
@@ -91,7 +94,7 @@ class Augment:
         return edges[:-1] + (place * np.diff(edges)).astype(int)
 
     def apply(self, frames: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
-        """Changes the pictures of one clip, all alike: crop and flip, then colour, then erase.
+        """Changes the pictures of one clip, all alike: crop, flip and turn; colour; erase.
 
         Args:
             frames: (T, H, W, 3) uint8.
@@ -102,12 +105,15 @@ class Augment:
         change = frames
         if self.crop or self.flip:
             change = self._crop(change, self.part(seed))  # (T, H, W, 3) float32
+        if self.turn:
+            turned = tf.image.rot90(change, self.turns(seed, frames.shape[1:3]))
+            change = tf.ensure_shape(turned, frames.shape)
         if self.colour:
             change = self._colour(change, u[4:7])
         if self.erase:
             change = self._erase(change, u[7], u[8:10])
-        if change is frames:
-            return frames
+        if change.dtype == tf.uint8:
+            return change
         return tf.cast(tf.clip_by_value(tf.round(change), 0.0, 255.0), tf.uint8)
 
     def part(self, seed: tf.Tensor) -> tf.Tensor:
@@ -126,6 +132,18 @@ class Augment:
         flipped = tf.logical_and(self.flip, u[3] < 0.5)
         sides = [top, tf.where(flipped, right, left), top + side, tf.where(flipped, left, right)]
         return tf.stack(sides)
+
+    def turns(self, seed: tf.Tensor, size: Sequence[int]) -> tf.Tensor:
+        """By how many quarter turns, against the clock, `apply` turns what `part` keeps.
+
+        Args:
+            seed: (2,) int32, as in `apply`.
+            size: height and width of the pictures.
+        Output: () int32, 0 to 3; 0 or 2 where they are not square.
+        """
+        least = 1 if size[0] == size[1] else 2
+        drawn = tf.cast(_draws(seed)[10] * (4 // least), tf.int32) * least
+        return drawn if self.turn else tf.zeros_like(drawn)
 
     def _crop(self, frames: tf.Tensor, part: tf.Tensor) -> tf.Tensor:
         count, size = tf.shape(frames)[0], tf.shape(frames)[1:3]
@@ -159,7 +177,7 @@ class Augment:
 
 
 def _draws(seed: tf.Tensor) -> tf.Tensor:
-    return tf.random.stateless_uniform([10], seed)
+    return tf.random.stateless_uniform([11], seed)
 
 
 def mixup(

@@ -160,6 +160,8 @@ def box_dataset(
             pictures = augment.apply(pictures, seed)
             if augment.crop or augment.flip:
                 rows = moved(rows, augment.part(seed), size)
+            if augment.turn:
+                rows = turned(rows, augment.turns(seed, size), size)
         return {"frames": pictures, "mask": tf.ensure_shape(mask, (frames,))}, rows
 
     signature = (tf.TensorSpec((), tf.int64), tf.TensorSpec((2,), tf.int32))
@@ -198,6 +200,28 @@ def moved(rows: tf.Tensor, part: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
     label = tf.where(tf.logical_and(real, tf.logical_not(there)), NOTHING, rows[..., 4])
     boxes = tf.stack([x1, y1, x2 - x1, y2 - y1], axis=-1)
     boxes = tf.where(there[..., None], boxes, tf.zeros_like(boxes))
+    return tf.concat([boxes, label[..., None]], axis=-1)
+
+
+def turned(rows: tf.Tensor, turns: tf.Tensor, size: tuple[int, int]) -> tf.Tensor:
+    """Boxes on a picture that was turned against the clock, as `Augment.apply` does it.
+
+    Args:
+        rows: (T, M, 5), left, top, width, height in pixels and class; `NOTHING` and `UNSEEN` stay.
+        turns: () int32, quarter turns, 0 to 3; where the picture is not square, 0 or 2.
+        size: height and width, pixels.
+    Output: (T, M, 5).
+    """
+    left, top, width, height, label = tf.unstack(rows, axis=-1)
+    below, beside = size[0] - top - height, size[1] - left - width
+    ways = [
+        (left, top, width, height),
+        (top, beside, height, width),
+        (beside, below, width, height),
+        (below, left, height, width),
+    ]
+    boxes = tf.gather(tf.stack([tf.stack(way, -1) for way in ways]), turns)
+    boxes = tf.where(label[..., None] >= 0, boxes, rows[..., :4])
     return tf.concat([boxes, label[..., None]], axis=-1)
 
 

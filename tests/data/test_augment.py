@@ -12,6 +12,7 @@ NONE = {"crop": 0.0, "flip": False, "colour": 0.0, "speed": 0.0, "time_jitter": 
 EACH = {
     "crop": Augment(**NONE | {"crop": 0.5}),
     "flip": Augment(**NONE | {"flip": True}),
+    "turn": Augment(**NONE | {"turn": True}),
     "colour": Augment(**NONE | {"colour": 0.5}),
     "erase": Augment(**NONE, erase=0.8),
     "all": Augment(erase=0.4),
@@ -40,7 +41,7 @@ def test_equal_frames_stay_equal_and_the_picture_changes(name):
     assert changed >= 2  # a flip spares half of the clips
 
 
-@pytest.mark.parametrize("name", ["crop", "flip"])
+@pytest.mark.parametrize("name", ["crop", "flip", "turn"])
 def test_a_frame_changes_as_it_would_by_itself(name):
     frames = clip()
     for seed in range(4):
@@ -60,6 +61,21 @@ def test_flip_turns_all_frames_or_none():
         assert mirrored or (out == frames).all()
         flips += mirrored
     assert 10 <= flips <= 30  # 20 expected, standard deviation 3.2
+
+
+@pytest.mark.parametrize(("width", "turns"), [(10, [0, 1, 2, 3]), (12, [0, 2])])
+def test_turns_are_quarters_of_squares_and_halves_of_other_pictures(width, turns):
+    frames = clip()[:, :, :width]
+    ways = {number: np.rot90(frames, number, axes=(1, 2)) for number in turns}
+    drawn = []
+    for seed in range(60):
+        out = apply(EACH["turn"], frames, seed)
+        (number,) = [n for n, way in ways.items() if way.shape == out.shape and (way == out).all()]
+        told = EACH["turn"].turns(tf.constant([7, seed]), (10, width))
+        assert told == number
+        drawn.append(number)
+    # 15 or 30 expected, standard deviation 3.4 or 3.9.
+    assert all(abs(drawn.count(number) - 60 / len(turns)) < 12 for number in turns)
 
 
 def test_crop_shows_a_part_at_full_size():

@@ -15,6 +15,7 @@ from sora_tf.data.box_dataset import (
     frames_numbered,
     moved,
     stretches,
+    turned,
 )
 from sora_tf.data.boxes import Annotated, Boxes
 from sora_tf.data.problems import Problems
@@ -152,6 +153,43 @@ def test_augmented_boxes_still_hold_the_square(film):
             flipped += rows[1, 0, 0] < rows[0, 0, 0]  # the square goes to the right
     assert seen > 16
     assert flipped > 2
+
+
+@pytest.mark.parametrize("size", [SIZE, (48, 48)])
+def test_turned_boxes_still_hold_the_square(film, size):
+    augment = Augment(crop=0.0, turn=True, colour=0.0)
+    dataset, _ = box_dataset(
+        [film], {film.path: squares()}, frames=1, step=0.1, size=size, each=16, most=1,
+        batch_size=16, training=True, augment=augment,
+    )  # fmt: skip
+    seen, upright = 0, set()
+    for x, _, y in (batch for _ in range(2) for batch in rows_of(dataset)):
+        for (picture,), ((left, top, w, h, label),) in zip(x, y[:, 0], strict=True):
+            if label != 0:
+                continue
+            bright = np.argwhere(picture[..., 0] > 128)
+            low, high = bright.min(0), bright.max(0) + 1
+            np.testing.assert_allclose(
+                [low[1], low[0], high[1], high[0]], [left, top, left + w, top + h], atol=1.8
+            )
+            seen += 1
+            upright.add(bool(h > w + 2))
+    assert seen > 16
+    # The square is 6 wide and 12 high in 48 · 48 pixels: it lies after a quarter turn.
+    assert upright == ({False} if size == SIZE else {True, False})
+
+
+def test_turned_by_hand():
+    rows = np.array([[[10, 20, 5, 8, 1], [0, 0, 0, 0, NOTHING]]], np.float32)
+    ways = {
+        0: [10, 20, 5, 8, 1],
+        1: [20, 85, 8, 5, 1],  # the right edge is the top
+        2: [85, 72, 5, 8, 1],
+        3: [72, 10, 8, 5, 1],
+    }
+    for number, way in ways.items():
+        found = turned(rows, tf.constant(number), (100, 100)).numpy()[0]
+        assert found.tolist() == [way, [0, 0, 0, 0, NOTHING]]
 
 
 def test_training_order_is_new_in_every_epoch_and_the_same_for_a_seed(film):
