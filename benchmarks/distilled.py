@@ -4,12 +4,14 @@ python benchmarks/distilled.py CLIPS --out DIR [--seeds 0 1 2] [--folds N] [--vi
 
 Every seed deals the clips into five parts; three train, the next chooses the epoch, the fifth is
 tested. The teacher is trained on the same three, and both students are trained by the commands'
-defaults: as many epochs, the same weights to begin with. DIR gets a run of each per fold and
-table.md. What is there already is not made again.
+defaults: as many epochs, the same weights to begin with. DIR gets a run of each per fold,
+results.json, which says of every test clip whether it was named rightly, and table.md. What
+results.json holds is not made again, even where the runs are gone.
 """
 
 import argparse
 import csv
+import json
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
@@ -18,6 +20,7 @@ from pathlib import Path
 from _folds import PARTS, dealt, deviation
 from _machine import print_machine
 
+from sora_tf._files import write_json
 from sora_tf._keras import keras
 from sora_tf.data import read_index, write_index
 from sora_tf.train.distill import distill
@@ -56,9 +59,12 @@ def trained(folder: Path, cache: Path, seed: int, views: int) -> dict[str, Calla
 
 
 def hits(run: Run) -> dict[str, bool]:
-    """Whether each test clip was named rightly."""
+    """Whether each test clip was named rightly, by class and file."""
     with open(run.path / "predictions.csv", newline="") as file:
-        return {row["path"]: row["label"] == row["predicted"] for row in csv.DictReader(file)}
+        return {
+            "/".join(Path(row["path"]).parts[-2:]): row["label"] == row["predicted"]
+            for row in csv.DictReader(file)
+        }
 
 
 def table(made: dict[str, list[tuple[int, dict[str, bool]]]]) -> str:
@@ -99,6 +105,8 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=0, help="the teacher is asked about")
     options = parser.parse_args()
     print_machine("sora_tf", "tensorflow", "tf_keras", "numpy")
+    results = options.out / "results.json"
+    kept = json.loads(results.read_text()) if results.exists() else {}
     made: dict[str, list[tuple[int, dict[str, bool]]]] = {}
     for seed in options.seeds:
         for number, clips in enumerate(dealt(read_index(options.clips), seed)[: options.folds]):
@@ -106,9 +114,13 @@ def main() -> None:
             folder.mkdir(parents=True, exist_ok=True)
             if not (folder / "clips.csv").exists():
                 write_index(clips, folder / "clips.csv")
+            fold = kept.setdefault(f"seed {seed}, fold {number}", {})
             for name, make in trained(folder, options.out / "cache", seed, options.views).items():
-                keras.backend.clear_session()
-                made.setdefault(name, []).append((seed, hits(make())))
+                if name not in fold:
+                    keras.backend.clear_session()
+                    fold[name] = hits(make())
+                    write_json(results, kept)
+                made.setdefault(name, []).append((seed, fold[name]))
             print(f"after seed {seed}, fold {number}\n{table(made)}", flush=True)
             (options.out / "table.md").write_text(table(made))
 
