@@ -182,7 +182,8 @@ def resume(run, source, model, training, augment, fit):
             "or the same arguments to go on with it."
         )
     asked = {**asdict(training), "augment": (augment or Augment()).to_dict(), "fit": fit}
-    begun = {**config.training, "augment": config.augment, "fit": config.fit}
+    varied = Augment.from_dict(config.augment).to_dict()  # with fields that it did not have then
+    begun = {**config.training, "augment": varied, "fit": config.fit}
     other = [f"{name} {begun.get(name)}" for name in asked if asked[name] != begun.get(name)]
     if other and not run.finished:
         LOG.warning("going on with what the run was begun with: %s", ", ".join(other))
