@@ -57,7 +57,8 @@ def flies(data: Path, out: Path, seed: int) -> dict[str, float]:
     run = train_detector(
         index(out / "flies.csv", film, parts), data / "sleap" / "gt.txt", out / f"flies{seed}",
         model=FLIES, each=80, cache=out / "cache", verbose=0,
-        training=replace(usual_detector_training(FLIES), seed=seed),
+        augment=Augment(speed=0.0, turn=True),  # seen from above
+        training=replace(usual_detector_training(FLIES), views=6, seed=seed),
     )  # fmt: skip
     metrics = run.read_metrics()
     config = run.read_config()
