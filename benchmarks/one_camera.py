@@ -36,7 +36,12 @@ from sora_tf.train.detector import train_detector, usual_detector_training
 from sora_tf.train.settings import TrainConfig
 
 FLIES = DetectorConfig(step=0.0, size=(512, 512))
-PEOPLE = DetectorConfig(step=0.0, size=(288, 384), extractor=small().extractor, channels=48)
+PEOPLE = DetectorConfig(
+    step=0.0, size=(288, 384), channels=32, blocks=2,
+    extractor=replace(
+        small().extractor, channels=(8, 16, 24, 48), depths=(1, 1, 2, 2), expansion=3
+    ),
+)  # fmt: skip
 JUDGED = 65  # frames of pets09 with boxes, every fifth
 
 
