@@ -53,7 +53,7 @@ def features_of(
     shape = {"frames": config.frames, "size": config.size, "cache": cache}
     shape["batch_size"] = clips_at_once(config.frames, config.size)
     folder = cache / f"{block}-{size[0]}x{size[1]}"
-    kept = FeatureViews(folder, extractor, clip_dataset(clips, labels, **shape))
+    kept = FeatureViews(folder, extractor, lambda: clip_dataset(clips, labels, **shape))
     batches = [(clip[FRAMES], clip[MASK]) for clip, _ in kept.dataset(16)]
     features, masks = (np.concatenate(column) for column in zip(*batches, strict=True))
     return {c.name: (f, m) for c, f, m in zip(clips, features, masks, strict=True)}

@@ -116,7 +116,7 @@ def feature_views(
     def kept(dataset, of, views):
         folder = Path(cache) / "features" / features_key(extractor, of, config, views > 0)
         with counting("features") as update:
-            return FeatureViews(folder, extractor, dataset, max(1, views), update)
+            return FeatureViews(folder, extractor, lambda: dataset, max(1, views), update)
 
     training, validation = batches
     return (

@@ -4,8 +4,10 @@ import hashlib
 import logging
 import os
 import shutil
+import zlib
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from sora_tf.config import CELLS, DetectorConfig
 from sora_tf.data import Augment, Clip, Problems, read_index, split, write_index
 from sora_tf.data.box_dataset import Stretch, box_dataset
 from sora_tf.data.box_files import read_boxes
+from sora_tf.data.cache import clip_key
 from sora_tf.data.index import SUFFIXES, is_url
 from sora_tf.data.splits import FRACTIONS
 from sora_tf.models.backbones import LITE
@@ -27,7 +30,7 @@ from sora_tf.train.centre_loss import CentreLoss
 from sora_tf.train.detector_run import DetectorRun, DetectorRunConfig
 from sora_tf.train.evaluate_detector import evaluate_detector
 from sora_tf.train.fit import compile_model, precision, strategy, write_learnt
-from sora_tf.train.frozen import FeatureViews
+from sora_tf.train.frozen import FeatureViews, feature_batches
 from sora_tf.train.keep import KeepEpochs
 from sora_tf.train.run import RunError, load_model, versions
 from sora_tf.train.settings import TrainConfig
@@ -259,16 +262,14 @@ def _fit(run, config, clips, known, cache, problems, callbacks, verbose):
     with strategy().scope(), precision(settings):
         if settings.frozen:
             whole = build_detector(model, len(config.labels), settings.weights)
-            maps = scale_maps(whole)
-            views = _views(maps, config, cache, batches, learnt, settings.views)
-            plain = views.dataset(settings.batch_size)
-            batches = views.dataset(
-                settings.batch_size, training=True, seed=settings.seed, behind=len(history)
+            features = partial(_features, scale_maps(whole), config, cache, known, shape)
+            kept = features(learnt, settings.views)
+            plain = feature_batches(kept, settings.batch_size)
+            batches = feature_batches(
+                kept, settings.batch_size, training=True, seed=settings.seed, behind=len(history)
             )
-            if validation is not None:
-                validation = _views(maps, config, cache, validation, judged, 0).dataset(
-                    settings.batch_size
-                )
+            if judged:
+                validation = feature_batches(features(judged, 0), settings.batch_size)
         if checkpoint:
             network = load_model(checkpoint[0])
         else:
@@ -305,17 +306,41 @@ def _contexts(batches):
     return np.concatenate(found)
 
 
-def _views(maps, config, cache, batches, found: Sequence[Stretch], views: int) -> FeatureViews:
-    """What the frozen CNN makes of stretches, made where it is missing."""
+def _features(maps, config, cache, known, shape, found, views) -> list[FeatureViews]:
+    """What the frozen CNN makes of stretches, made where it is missing, clip by clip.
+
+    Each clip's are kept by themselves, so that they serve whatever split the clip is in, and
+    whichever clips are added.
+    """
+    settings = TrainConfig(**config.training)
     digest = hashlib.sha256(repr((config.model.extractor, config.model.stride)).encode())
     for weight in maps.get_weights():
         digest.update(weight.tobytes())
-    shape = (config.model.size, config.model.most, config.labels, config.boxes)
-    digest.update(repr((shape, Path(config.boxes).stat().st_mtime_ns)).encode())
+    labels = (config.model.size, config.model.most, config.labels, config.boxes)
+    digest.update(repr((labels, Path(config.boxes).stat().st_mtime_ns)).encode())
     if views:
-        digest.update(f"{config.augment} {config.training['seed']}".encode())
+        digest.update(f"{config.augment} {settings.seed}".encode())
+
+    def batches_of(clip):
+        return box_dataset(
+            [clip],
+            known,
+            training=views > 0,
+            augment=Augment.from_dict(config.augment),
+            seed=settings.seed + zlib.crc32(clip.name.encode()),  # clips vary apart
+            **shape,
+        )[0]
+
+    clips: dict[Clip, list[Stretch]] = {}
     for stretch in found:
-        digest.update(f"{stretch.clip.name} {stretch.frames.tolist()}".encode())
-    folder = cache / "maps" / digest.hexdigest()[:40]
+        clips.setdefault(stretch.clip, []).append(stretch)
+    made = []
     with counting("features") as update:
-        return FeatureViews(folder, maps, batches, max(1, views), update)
+        for done, (clip, own) in enumerate(clips.items(), 1):
+            name = digest.copy()
+            key = clip_key(clip.path, 0, config.model.size)
+            name.update(f"{key} {clip.name} {[one.frames.tolist() for one in own]}".encode())
+            folder = cache / "maps" / name.hexdigest()[:40]
+            made.append(FeatureViews(folder, maps, partial(batches_of, clip), max(1, views)))
+            update(done, len(clips))
+    return made

@@ -5,7 +5,7 @@ import itertools
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,8 @@ class FeatureViews:
     Args:
         folder: made where it is missing; named by what the features depend on (`features_key`).
         extractor: clips to features (B, T, ...), from `pooled_features`, or to a dict of several.
-        clips: batches of ({"frames", "mask"}, labels), from `clip_dataset` with a cache.
+        clips: gives batches of ({"frames", "mask"}, labels), such as `clip_dataset` with a cache
+            makes; asked only where a view is missing.
         views: epochs taken of it.
         progress: called with (batches done, batches in all).
     Raises:
@@ -41,65 +42,108 @@ class FeatureViews:
         self,
         folder: str | os.PathLike[str],
         extractor: keras.Model,
-        clips: tf.data.Dataset,
+        clips: Callable[[], tf.data.Dataset],
         views: int = 1,
         progress: Callable[[int, int], None] | None = None,
     ):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.paths = [self.folder / f"view{view}.npz" for view in range(views)]  # written last
-        run = tf.function(lambda clip: _named(extractor(clip, training=False)))
-        batches = int(clips.cardinality())
+        if not all(path.is_file() for path in self.paths):
+            self._make(extractor, clips(), progress)
+        self._known = [_read(path) for path in self.paths]
+
+    def _make(self, extractor, clips, progress):
+        batches, views = int(clips.cardinality()), len(self.paths)
         for view, path in enumerate(self.paths):
             if path.is_file():
                 # Epochs differ by number, so that one which is there must be counted off.
                 next(iter(clips), None)
                 continue
             told = progress and partial(_tell, progress, view * batches, views * batches)
-            _write(path, ((run(clip), clip[MASK], label) for clip, label in clips), told)
+            made = ((_named(extractor.predict_on_batch(c)), c[MASK], label) for c, label in clips)
+            _write(path, made, told)
+
+    def __len__(self) -> int:
+        """Clips in a view."""
+        return len(self._known[0].labels)
+
+    def rows(
+        self, view: int, numbers: np.ndarray
+    ) -> tuple[dict[str, np.ndarray], np.ndarray, np.ndarray]:
+        """Features, mask and labels of some clips of a view, by their numbers, as float32."""
+        kept = self._known[view]
+        found = {}
+        for name, shape in kept.shapes.items():
+            place = _place(self.paths[view], name)
+            whole = np.memmap(place, np.float16, "r", shape=(len(kept.labels), *shape))
+            found[name] = whole[numbers].astype(np.float32)
+        return found, kept.mask[numbers], kept.labels[numbers]
 
     def dataset(
         self, batch_size: int, *, training: bool = False, seed: int = 0, behind: int = 0
     ) -> tf.data.Dataset:
-        """Batches of ({name: features (B, T, ...) float32, "mask": (B, T)}, labels), view by view.
+        """`feature_batches` of this one."""
+        return feature_batches([self], batch_size, training=training, seed=seed, behind=behind)
 
-        The one output of an extractor goes by the name "frames".
 
-        Args:
-            batch_size: clips in a batch.
-            training: give the views in turn, an epoch each, and shuffle; otherwise the first alone.
-            seed: of the order.
-            behind: epochs of training already done, with which views and orders go on.
-        """
-        views = [_read(path) for path in (self.paths if training else self.paths[:1])]
-        epoch = itertools.count(behind)
+def feature_batches(
+    parts: Sequence[FeatureViews],
+    batch_size: int,
+    *,
+    training: bool = False,
+    seed: int = 0,
+    behind: int = 0,
+) -> tf.data.Dataset:
+    """Batches of ({name: features (B, T, ...) float32, "mask": (B, T)}, labels), view by view.
 
-        def rows():
-            number = next(epoch) if training else 0
-            features, mask, labels = views[number % len(views)]
-            order = np.arange(len(labels))
-            if training:
-                np.random.default_rng((seed, number)).shuffle(order)
-            for start in range(0, len(order), batch_size):
-                chosen = order[start : start + batch_size]
-                batch = {name: kept[chosen].astype(np.float32) for name, kept in features.items()}
-                yield {**batch, MASK: mask[chosen]}, labels[chosen]
+    The one output of an extractor goes by the name "frames".
 
-        features, mask, labels = views[0]
-        signature = (
-            {
-                **{
-                    name: tf.TensorSpec([None, *kept.shape[1:]], tf.float32)
-                    for name, kept in features.items()
-                },
-                MASK: tf.TensorSpec([None, *mask.shape[1:]], tf.bool),
-            },
-            tf.TensorSpec([None, *labels.shape[1:]], tf.float32),
-        )
-        dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
-        batches = -(-len(labels) // batch_size)
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
-        return dataset.prefetch(tf.data.AUTOTUNE)
+    Args:
+        parts: clips from one or more places, with as many views each; read when they are wanted.
+        batch_size: clips in a batch.
+        training: give the views in turn, an epoch each, and shuffle; otherwise the first alone.
+        seed: of the order.
+        behind: epochs of training already done, with which views and orders go on.
+    """
+    ends = np.cumsum([len(part) for part in parts])
+    epoch = itertools.count(behind)
+
+    def together(view, chosen):
+        owner = np.searchsorted(ends, chosen, side="right")
+        order, found = [], []
+        for number in np.unique(owner):
+            mine = np.flatnonzero(owner == number)
+            order.append(mine)
+            begin = ends[number] - len(parts[number])
+            found.append(parts[number].rows(view, chosen[mine] - begin))
+        back = np.argsort(np.concatenate(order))
+        features = {
+            name: np.concatenate([one[name] for one, _, _ in found])[back] for name in found[0][0]
+        }
+        mask, labels = (np.concatenate([one[n] for one in found])[back] for n in (1, 2))
+        return {**features, MASK: mask}, labels
+
+    def rows():
+        number = next(epoch) if training else 0
+        order = np.arange(ends[-1])
+        if training:
+            np.random.default_rng((seed, number)).shuffle(order)
+        for start in range(0, len(order), batch_size):
+            yield together(number % len(parts[0].paths), order[start : start + batch_size])
+
+    batch, labels = together(0, np.arange(1))
+    signature = (
+        {
+            name: tf.TensorSpec([None, *kept.shape[1:]], tf.as_dtype(kept.dtype))
+            for name, kept in batch.items()
+        },
+        tf.TensorSpec([None, *labels.shape[1:]], tf.float32),
+    )
+    dataset = tf.data.Dataset.from_generator(rows, output_signature=signature)
+    batches = -(-int(ends[-1]) // batch_size)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(batches))
+    return dataset.prefetch(tf.data.AUTOTUNE)
 
 
 def features_key(
@@ -153,7 +197,7 @@ def _write(path, batches, told):
                     beside = stack.enter_context(replacing(_place(path, name)))
                     files[name] = stack.enter_context(open(beside, "wb"))
                     shapes[name] = values.shape[1:]
-                files[name].write(values.numpy().astype(np.float16).tobytes())
+                files[name].write(np.asarray(values).astype(np.float16).tobytes())
             rows.append((mask.numpy(), labels.numpy()))
             if told:
                 told(done)
@@ -168,15 +212,19 @@ def _write(path, batches, told):
         np.savez(file, mask=masks, labels=labels, **shapes_of)
 
 
+@dataclass(frozen=True)
+class _View:
+    """What is known of a view without reading its features."""
+
+    mask: np.ndarray
+    labels: np.ndarray
+    shapes: dict[str, tuple[int, ...]]
+
+
 def _read(path):
     with np.load(path, allow_pickle=False) as view:
-        mask, labels = view["mask"], view["labels"]
-        shapes = {key[6:]: view[key] for key in view.files if key.startswith("shape_")}
-    features = {
-        name: np.memmap(_place(path, name), np.float16, "r", shape=(len(labels), *shape))
-        for name, shape in shapes.items()
-    }
-    return features, mask, labels
+        shapes = {key[6:]: tuple(view[key]) for key in view.files if key.startswith("shape_")}
+        return _View(view["mask"], view["labels"], shapes)
 
 
 def _place(path, name):

@@ -13,7 +13,7 @@ from sora_tf.models import build_sora
 from sora_tf.models.sora import head_of, pooled_features
 from sora_tf.models.video_model import VideoModel
 from sora_tf.train import Run, RunConfig, TrainConfig, train_classifier
-from sora_tf.train.frozen import FeatureViews, features_key, share_weights
+from sora_tf.train.frozen import FeatureViews, feature_batches, features_key, share_weights
 from sora_tf.train.run import load_model
 
 MODEL = SoraConfig(
@@ -118,7 +118,7 @@ class StopAfter(keras.callbacks.Callback):
 
 
 def test_features_are_what_the_extractor_gives(tmp_path, extractor, batches):
-    views = FeatureViews(tmp_path, extractor, batches(training=False))
+    views = FeatureViews(tmp_path, extractor, lambda: batches(training=False))
     found = list(views.dataset(5))
     expected = list(batches(training=False))
     assert len(found) == len(expected) == 3  # 12 clips in batches of 5
@@ -132,7 +132,7 @@ def test_features_are_what_the_extractor_gives(tmp_path, extractor, batches):
 
 
 def test_views_differ_and_stay_the_same_after_a_kill(tmp_path, extractor, batches):
-    views = FeatureViews(tmp_path, extractor, batches(), views=3)
+    views = FeatureViews(tmp_path, extractor, batches, views=3)
     names = [f"view{view}{ending}" for view in range(3) for ending in ("-frames.f16", ".npz")]
     before = {name: (tmp_path / name).read_bytes() for name in names}
     features = [features_in(path) for path in views.paths]
@@ -143,14 +143,14 @@ def test_views_differ_and_stay_the_same_after_a_kill(tmp_path, extractor, batche
         (tmp_path / name).unlink()
     (tmp_path / "view1-frames.f16").write_bytes(b"half")
     kept = (tmp_path / "view0-frames.f16").stat().st_mtime_ns
-    FeatureViews(tmp_path, extractor, batches(), views=3)
+    FeatureViews(tmp_path, extractor, batches, views=3)
     assert (tmp_path / "view0-frames.f16").stat().st_mtime_ns == kept
     assert {name: (tmp_path / name).read_bytes() for name in names} == before
     assert {path.name for path in tmp_path.iterdir()} == set(names)
 
 
 def test_views_come_in_turn_and_go_on_where_training_stopped(tmp_path, extractor, batches):
-    views = FeatureViews(tmp_path, extractor, batches(), views=2)
+    views = FeatureViews(tmp_path, extractor, batches, views=2)
     rows = [features_in(path) for path in views.paths]
 
     def epochs(count, **settings):
@@ -170,11 +170,34 @@ def test_views_come_in_turn_and_go_on_where_training_stopped(tmp_path, extractor
     np.testing.assert_array_equal(plain, rows[0])
 
 
+def test_parts_are_batched_as_one(tmp_path, extractor, batches):
+    parts = [
+        FeatureViews(tmp_path / str(count), extractor, lambda n=count: batches(count=n), views=2)
+        for count in (5, 1, 3)
+    ]
+    assert [len(part) for part in parts] == [5, 1, 3]
+    for epoch, training in enumerate((False, True, True, True)):
+        view = max(0, epoch - 1) % 2
+        wanted = np.concatenate([features_in(part.paths[view]) for part in parts])
+        labels = np.concatenate([part.rows(view, np.arange(len(part)))[2] for part in parts])
+        dataset = feature_batches(parts, 4, training=training, seed=1, behind=view)
+        read = [(x["frames"], y) for x, y in dataset]
+        assert [len(y) for _, y in read] == [4, 4, 1]
+        found, truth = (np.concatenate(column) for column in zip(*read, strict=True))
+        if not training:
+            np.testing.assert_array_equal(found, wanted)
+        # Whatever the order, every clip is there once, with its own label.
+        rows = {x.tobytes(): y.tolist() for x, y in zip(wanted, labels, strict=True)}
+        assert len(rows) == 9
+        again = {x.tobytes(): y.tolist() for x, y in zip(found, truth, strict=True)}
+        assert again == rows
+
+
 def test_several_outputs_go_by_their_names(tmp_path, whole, batches):
     clip = dict(zip(whole.input_names, whole.inputs, strict=True))
     pooled = pooled_features(whole).output
     both = VideoModel(clip, {"one": pooled, "two": pooled[..., :2] * 2})
-    views = FeatureViews(tmp_path, both, batches(training=False))
+    views = FeatureViews(tmp_path, both, lambda: batches(training=False))
     (features, _), *_ = views.dataset(12)
     assert features.keys() == {"one", "two", "mask"}
     np.testing.assert_allclose(features["two"], features["one"][..., :2] * 2, rtol=1e-3)
@@ -182,7 +205,7 @@ def test_several_outputs_go_by_their_names(tmp_path, whole, batches):
 
 def test_no_clips_that_read_is_one_line(tmp_path, extractor, batches):
     with pytest.raises(ValueError, match="clips must hold one batch or more, got none"):
-        FeatureViews(tmp_path, extractor, batches().take(0))
+        FeatureViews(tmp_path, extractor, lambda: batches().take(0))
 
 
 def test_the_name_changes_with_all_that_decides_features(whole, extractor, clips):
@@ -253,7 +276,7 @@ def test_the_whole_is_head_on_features(frozen, clips, cache, tmp_path):
     dataset = clip_dataset(test, LABELS, frames=8, size=(28, 28), batch_size=16, cache=cache)
     exact = model.predict(dataset, verbose=0)
     assert np.ptp(exact, axis=0).min() > 0.05
-    features = FeatureViews(tmp_path, pooled_features(model), dataset).dataset(16)
+    features = FeatureViews(tmp_path, pooled_features(model), lambda: dataset).dataset(16)
     found = head_of(model).predict(features, verbose=0)
     np.testing.assert_allclose(found, exact, atol=5e-3)
     # The checkpoint is a head of its own, of the last epoch.

@@ -10,7 +10,7 @@ import pytest
 from sora_tf._keras import keras
 from sora_tf.cli import main
 from sora_tf.config import DetectorConfig, ExtractorConfig
-from sora_tf.data import Augment, Clip
+from sora_tf.data import Augment, Clip, write_index
 from sora_tf.data.box_files import read_boxes
 from sora_tf.train import Run, TrainConfig
 from sora_tf.train.detector import list_videos, train_detector, usual_size
@@ -130,6 +130,27 @@ def test_frozen_maps_are_what_the_network_sees(films, tmp_path):
     run = train(films, tmp_path / "run", epochs=3, frozen=True, views=2)
     assert run.finished
     assert run.load_model().input_shape["frames"] == (None, 3, *SIZE, 3)
+
+
+def test_maps_of_a_clip_serve_whatever_split_it_is_in(films, tmp_path):
+    def trained(name, train):
+        clips = [
+            replace(clip, split="train" if number in train else "val")
+            for number, clip in enumerate(sorted(list_videos(films), key=lambda clip: clip.path))
+        ]
+        write_index(clips, tmp_path / f"{name}.csv")
+        train_detector(
+            tmp_path / f"{name}.csv", films / "boxes.json", tmp_path / name, model=MODEL, each=2,
+            training=replace(TRAINING, epochs=1, frozen=True, views=1), augment=AUGMENT,
+            cache=tmp_path / "cache", verbose=0,
+        )  # fmt: skip
+        return {path: path.stat().st_mtime_ns for path in (tmp_path / "cache/maps").rglob("*.npz")}
+
+    first = trained("first", range(8))
+    assert len(first) == 20
+    second = trained("second", range(2, 10))
+    assert first.items() <= second.items()  # nothing is made again
+    assert len(second) == 24  # two that are varied now, two that are not any more
 
 
 def test_a_run_of_the_other_kind_is_named(run, tmp_path):
