@@ -21,14 +21,15 @@ def add(verb: "AddVerb") -> None:
     )
     sub.add_argument("--unlabelled", metavar="DIR", help="more clips: any folder, or a table")
     _add_training(sub)
-    for name, what in (
-        ("labels", "cross-entropy with the labels"),
-        ("scores", "the teacher's softened scores"),
-        ("vector", "its global vector, after a linear map"),
-        ("relations", "how alike it finds every two frames"),
+    for name, what, usual in (
+        ("labels", "cross-entropy with the labels", 1),
+        ("scores", "the teacher's softened scores", 1),
+        ("vector", "its global vector, after a linear map", 1),
+        ("relations", "how alike it finds every two frames", 1),
+        ("features", "its frame vectors, after a linear map", 0),
     ):
         sub.add_argument(
-            f"--{name}", type=float, metavar="WEIGHT", help=f"weight of {what} (default 1)"
+            f"--{name}", type=float, metavar="WEIGHT", help=f"weight of {what} (default {usual})"
         )
     sub.add_argument("--temperature", type=float, help="of the scores (default 4)")
     sub.add_argument("--views", type=int, help="variations to ask the teacher about (default 0)")
@@ -58,7 +59,16 @@ def distill(args: argparse.Namespace) -> int:
     from sora_tf.train.settings import usual_training
 
     config = model_of(args)
-    names = ("labels", "scores", "vector", "relations", "temperature", "distance", "views")
+    names = (
+        "labels",
+        "scores",
+        "vector",
+        "relations",
+        "features",
+        "temperature",
+        "distance",
+        "views",
+    )
     lesson = Lesson(**given_of(args, *names))
     training = replace(usual_training(config), **_training(args))
     run = learn(

@@ -32,12 +32,20 @@ from sora_tf.train.fit import (
     write_learnt,
 )
 from sora_tf.train.keep import KeepEpochs
-from sora_tf.train.lessons import LOGITS, VECTOR, Lesson, compile_learner, learner, possible
+from sora_tf.train.lessons import (
+    FEATURES_OF_FRAMES,
+    LOGITS,
+    VECTOR,
+    Lesson,
+    compile_learner,
+    learner,
+    possible,
+)
 from sora_tf.train.run import Run, RunError, load_model
 from sora_tf.train.settings import TrainConfig, usual_training
 from sora_tf.train.start import first_model
 from sora_tf.train.taught import in_turn, label_rows, with_answers
-from sora_tf.train.teacher import RELATIONS, View, ask_run, ask_table, numbered
+from sora_tf.train.teacher import RELATIONS, Directions, View, ask_run, ask_table, numbered
 from sora_tf.train.unlabelled import NO_LABEL, apart_from, read_unlabelled, real
 
 LOG = logging.getLogger(__name__)
@@ -85,7 +93,7 @@ def distill(
         training: how to train; None is what `usual_training` says. The whole student is trained,
             whatever `frozen` is.
         augment: how the student's clips are varied; None is the usual without "speed". With speed
-            or mixup, relations are not taught.
+            or mixup, relations and features are not taught.
         fit, cache, callbacks, verbose: as in `train_classifier`.
 
     Returns:
@@ -153,7 +161,7 @@ class _Keep(KeepEpochs):
         """Keeps the epoch, whole or not at all."""
         usual = {f"{SCORES}_accuracy": "accuracy", f"val_{SCORES}_accuracy": "val_accuracy"}
         # The teacher says nothing of the clips held out, of which Keras makes losses of 0.
-        idle = {f"val_{name}_loss" for name in (LOGITS, VECTOR, RELATIONS)}
+        idle = {f"val_{name}_loss" for name in (LOGITS, VECTOR, RELATIONS, FEATURES_OF_FRAMES)}
         kept = {usual.get(k, k): v for k, v in (logs or {}).items() if k not in idle}
         super().on_epoch_end(epoch, kept)
 
@@ -229,7 +237,8 @@ def _ask(asked, clips, labels, cache, problems, views):
     A clip that the teacher cannot read is skipped.
     """
     if not os.path.isdir(asked["teacher"]):
-        return [ask_table(asked["teacher"], clips).standardised()]
+        answers = ask_table(asked["teacher"], clips).standardised()
+        return [Directions.of(answers).short(answers) if asked["features"] else answers]
     teacher = Run(asked["teacher"])
     known = teacher.read_config().labels
     order = [known.index(label) for label in labels] if set(known) == set(labels) else None
@@ -244,6 +253,9 @@ def _ask(asked, clips, labels, cache, problems, views):
         if scores is not None:
             scores = None if order is None else scores[:, order]
         found.append(replace(answers, scores=scores).standardised())
+    if asked["features"] and found[0].features is not None:
+        directions = Directions.of(found[0])  # the same for all views
+        found = [directions.short(answers) for answers in found]
     return found
 
 

@@ -16,6 +16,7 @@ from sora_tf.train.teacher import RELATIONS, Answers
 LOG = logging.getLogger(__name__)
 LOGITS = "logits"
 VECTOR = "teacher_vector"
+FEATURES_OF_FRAMES = "teacher_features"
 
 
 @dataclass(frozen=True)
@@ -29,11 +30,15 @@ class Lesson:
             The map is thrown away afterwards.
         relations: difference between how alike the student finds every two frames of a clip and
             how alike the teacher does.
+        features: mean squared difference between the teacher's frame vectors, in the 256
+            directions in which they differ most, and a linear map of the student's. Worth its
+            price where there are many clips, with or without labels.
         temperature: logits are divided by it before the softmax, so that small scores count too.
         distance: of the vectors: "cosine" or "squared".
         views: variations of every clip that the teacher is asked about, an epoch each in turn, in
             which the student then sees the very same; 0 asks about the clips as they are.
-    Reference: scores: Hinton, Vinyals, Dean 2015; vector: Romero et al. 2015 (FitNets);
+    Reference: scores: Hinton, Vinyals, Dean 2015; vector, features: Romero et al. 2015
+        (FitNets);
         relations: Tung and Mori 2019 and Park et al. 2019, between the frames of one clip;
         views: Beyer et al. 2022 (consistent teaching).
     """
@@ -42,6 +47,7 @@ class Lesson:
     scores: float = 1.0
     vector: float = 1.0
     relations: float = 1.0
+    features: float = 0.0
     temperature: float = 4.0
     distance: str = "cosine"
     views: int = 0
@@ -73,6 +79,11 @@ def possible(lesson: Lesson, answers: Answers, augment: Augment) -> dict[str, fl
         "scores": None if answers.scores is not None else "the teacher names no classes",
         "vector": None if answers.vectors is not None else "the teacher gives no global vector",
         "relations": _no_relations(answers, augment, lesson.views),
+        "features": (
+            "the teacher's frame vectors are too many to keep"
+            if answers.features is None
+            else _no_relations(answers, augment, lesson.views)
+        ),
     }
     for name, reason in reasons.items():
         if reason and getattr(lesson, name):
@@ -99,12 +110,13 @@ def learner(student: keras.Model, answers: Answers, terms: dict[str, float]) -> 
 
     Args:
         student: from `build_sora`, with a classifier.
-        answers: the teacher's, for the length of its vector.
+        answers: the teacher's, for the length of its vectors.
         terms: from `possible`.
 
     Returns:
         A model from clips to {"scores": (B, C)} and of "logits" (B, C), "teacher_vector"
-        (B, teacher's D) and "relations" (B, T, T) those that are taught.
+        (B, teacher's D), "relations" (B, T, T) and "teacher_features" (B, T, K) those that are
+        taught.
     """
     clip = dict(zip(student.input_names, student.inputs, strict=True))
     outputs = {SCORES: student.output}
@@ -113,9 +125,13 @@ def learner(student: keras.Model, answers: Answers, terms: dict[str, float]) -> 
     if "vector" in terms and answers.vectors is not None:
         linear = keras.layers.Dense(answers.vectors.shape[1], name=VECTOR, dtype="float32")
         outputs[VECTOR] = linear(student.get_layer(GLOBAL_VECTOR).output)
+    vectors = student.get_layer(FRAME_VECTORS).output
     if "relations" in terms:
-        vectors = student.get_layer(FRAME_VECTORS).output
         outputs[RELATIONS] = FrameRelations(name=RELATIONS, dtype="float32")([vectors, clip[MASK]])
+    if "features" in terms and answers.features is not None:
+        length = answers.features.shape[-1]
+        linear = keras.layers.Dense(length, name=FEATURES_OF_FRAMES, dtype="float32")
+        outputs[FEATURES_OF_FRAMES] = linear(vectors)
     return VideoModel(clip, outputs, name="learner")
 
 
@@ -141,6 +157,7 @@ def compile_learner(
         "scores": (LOGITS, SoftenedScores(lesson.temperature)),
         "vector": (VECTOR, DISTANCES[lesson.distance]),
         "relations": (RELATIONS, relation_distance),
+        "features": (FEATURES_OF_FRAMES, keras.losses.MeanSquaredError()),
     }
     taught = {name: losses[name] for name in terms}
     model.compile(
@@ -213,5 +230,5 @@ def relation_distance(y_true: tf.Tensor, y_pred: tf.Tensor) -> tf.Tensor:
     return total / tf.maximum(frames * (frames - 1.0), 1.0)
 
 
-TERMS = ("scores", "vector", "relations")
+TERMS = ("scores", "vector", "relations", "features")
 DISTANCES = {"cosine": cosine_distance, "squared": squared_distance}

@@ -9,7 +9,7 @@ import tensorflow as tf
 from sora_tf.data import Clip
 from sora_tf.models.sora import SCORES
 from sora_tf.models.video_model import MASK
-from sora_tf.train.lessons import LOGITS, VECTOR
+from sora_tf.train.lessons import FEATURES_OF_FRAMES, LOGITS, VECTOR
 from sora_tf.train.teacher import RELATIONS, Answers
 
 WEIGHT = "weight"
@@ -53,7 +53,7 @@ def with_answers(
 
     Returns:
         Batches of (clip, {output: target}, {"scores": (B,) weights of the labels}), the targets
-        blended as the clips are.
+        blended as the clips are; with frame vectors, the mask is their weight.
     """
     tables = {SCORES: labels[0], WEIGHT: labels[1]}
     for term, output, table in (
@@ -73,11 +73,16 @@ def with_answers(
         if "relations" in terms:
             real = zip(places, mask.sum(axis=1), strict=True)
             found.append(np.stack([answers.relations_among(at[0], n, frames) for at, n in real]))
+        if "features" in terms:
+            real = zip(places, mask.sum(axis=1), strict=True)
+            found.append(np.stack([answers.features_among(at[0], n, frames) for at, n in real]))
         return [np.asarray(values, np.float32) for values in found]
 
     shapes = {name: table.shape[1:] for name, table in tables.items()}
     if "relations" in terms:
         shapes[RELATIONS] = (frames, frames)
+    if "features" in terms and answers.features is not None:
+        shapes[FEATURES_OF_FRAMES] = (frames, answers.features.shape[-1])
 
     def attach(clip, shares):
         found = tf.numpy_function(look_up, [shares, clip[MASK]], [tf.float32] * len(shapes))
@@ -85,8 +90,10 @@ def with_answers(
             name: tf.ensure_shape(values, (None, *shape))
             for (name, shape), values in zip(shapes.items(), found, strict=True)
         }
-        weight = targets.pop(WEIGHT)
-        return clip, targets, {SCORES: weight}
+        weights = {SCORES: targets.pop(WEIGHT)}
+        if FEATURES_OF_FRAMES in targets:
+            weights[FEATURES_OF_FRAMES] = tf.cast(clip[MASK], tf.float32)
+        return clip, targets, weights
 
     return batches.map(attach, num_parallel_calls=tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
 

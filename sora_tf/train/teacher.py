@@ -19,10 +19,15 @@ from sora_tf.models.video_model import MASK, VideoModel
 from sora_tf.train.run import Run, RunError
 
 RELATIONS = "relations"
+FEATURES = "features"
 TINY = 1e-12  # the least length of a vector
 COLUMNS = ("path", "start", "end", GLOBAL_VECTOR, FRAME_VECTORS)
 SAME = 1e-3  # s; times that differ by less are the same
+KEPT_AS = b"with frame vectors"  # to be changed with what is kept of an answer
 MOST_FRAMES = 64  # whose relations are kept; there is one for every two
+MOST_BYTES = 2 << 30  # of frame vectors that are kept
+LENGTH = 256  # values that are left of a frame vector to be taught
+LOOKED_AT = 4096  # frames, for the directions in which frame vectors differ most
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,9 @@ class Answers:
         vectors: (N, D) float32, global vectors.
         relations: (N, n, n) float32, cosines between frame vectors; the rest is 0 where a clip
             has fewer frames.
-        frames: (N,) int, frames of each clip in `relations`.
+        frames: (N,) int, frames of each clip in `relations` and `features`.
+        features: (N, n, F) float16, frame vectors; the rest is 0 where a clip has fewer frames.
+            None where they would take more than 2 GiB.
     """
 
     known: np.ndarray
@@ -43,6 +50,7 @@ class Answers:
     vectors: np.ndarray | None
     relations: np.ndarray | None
     frames: np.ndarray
+    features: np.ndarray | None = None
 
     def of(self, rows: Sequence[int] | np.ndarray) -> "Answers":
         """The answers on some of the clips, by number."""
@@ -77,6 +85,61 @@ class Answers:
         target = np.zeros((frames, frames), np.float32)
         target[:real, :real] = self.relations[row][np.ix_(places, places)]
         return target
+
+    def features_among(self, row: int, real: int, frames: int) -> np.ndarray:
+        """The frame vectors of a clip as a model sees it that takes other frames of it.
+
+        Args:
+            row, real, frames: as in `relations_among`.
+        Output: (T, F) float32, 0 in the padding.
+        """
+        if self.features is None:
+            raise ValueError("features_among: there are no frame vectors. Ask another teacher.")
+        target = np.zeros((frames, self.features.shape[-1]), np.float32)
+        target[:real] = self.features[row][spread_over(self.frames[row], real)]
+        return target
+
+
+@dataclass(frozen=True)
+class Directions:
+    """The directions in which a teacher's frame vectors differ most: principal components.
+
+    Args:
+        mean, spread: (F,), of each value; values that do not vary have the spread 1.
+        onto: (F, K), orthogonal directions, K at most 256.
+        size: what the values left are divided by, so that their mean square is 1.
+    """
+
+    mean: np.ndarray
+    spread: np.ndarray
+    onto: np.ndarray
+    size: float
+
+    @classmethod
+    def of(cls, answers: Answers) -> "Directions":
+        """Those of the frames of some answers; of 4,096 evenly chosen ones where there are more."""
+        if answers.features is None:
+            raise ValueError("Directions: there are no frame vectors. Ask another teacher.")
+        rows, places = np.nonzero(np.arange(answers.features.shape[1]) < answers.frames[:, None])
+        chosen = spread_over(len(rows), min(len(rows), LOOKED_AT))
+        x = answers.features[rows[chosen], places[chosen]].astype(np.float32)
+        mean, spread = x.mean(axis=0), x.std(axis=0)
+        spread = np.where(spread > 1e-6, spread, 1.0).astype(np.float32)
+        x = (x - mean) / spread
+        _, _, onto = np.linalg.svd(x, full_matrices=False)
+        onto = onto[:LENGTH].T
+        size = float(np.sqrt(np.mean((x @ onto) ** 2)))
+        return cls(mean, spread, onto, max(size, TINY))
+
+    def short(self, answers: Answers) -> Answers:
+        """The same answers with frame vectors (N, n, K) of what they are in these directions."""
+        if answers.features is None:
+            return answers
+        found = np.zeros((*answers.features.shape[:2], self.onto.shape[1]), np.float16)
+        for row, count in enumerate(answers.frames):
+            x = answers.features[row, :count].astype(np.float32)
+            found[row, :count] = ((x - self.mean) / self.spread) @ self.onto / self.size
+        return replace(answers, features=found)
 
 
 @dataclass(frozen=True)
@@ -260,7 +323,8 @@ def _collect(rows, count):
     for number, row in rows.items():
         x = np.asarray(row.pop(FRAME_VECTORS), np.float32)
         x = x[spread_over(len(x), min(len(x), MOST_FRAMES))]
-        x /= np.maximum(np.linalg.norm(x, axis=1, keepdims=True), TINY)
+        row[FEATURES] = x.astype(np.float16)
+        x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), TINY)
         frames[number] = len(x)
         row[RELATIONS] = x @ x.T
     longest = frames.max()
@@ -268,7 +332,14 @@ def _collect(rows, count):
         padding = longest - len(row[RELATIONS])
         row[RELATIONS] = np.pad(row[RELATIONS], ((0, padding), (0, padding)))
     known = np.array([number in rows for number in range(count)])
-    return Answers(known, stack(SCORES), stack(GLOBAL_VECTOR), stack(RELATIONS), frames)
+    length = len(next(iter(rows.values()))[FEATURES][0])
+    features = None
+    if 2 * count * longest * length <= MOST_BYTES:
+        features = np.zeros((count, longest, length), np.float16)
+        for number, row in rows.items():
+            features[number, : frames[number]] = row[FEATURES]
+    relations = stack(RELATIONS)
+    return Answers(known, stack(SCORES), stack(GLOBAL_VECTOR), relations, frames, features)
 
 
 def _given(answers):
@@ -281,7 +352,7 @@ def _absolute(path):
 
 def _key(run, clips, view, frames, size, fit):
     """Names answers by what decides them: the teacher's file, and the clips as it reads them."""
-    digest = hashlib.sha256(run.model_path.read_bytes())
+    digest = hashlib.sha256(KEPT_AS + run.model_path.read_bytes())
     for clip in clips:
         try:
             key = clip_key(clip.path, frames, size, clip.start, clip.end, fit)

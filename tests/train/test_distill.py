@@ -77,6 +77,8 @@ def test_a_run_and_its_table_teach_the_same(teacher, table, cache):
     asked, looked_up = ask_run(teacher, clips, cache), ask_table(table, clips)
     np.testing.assert_allclose(asked.vectors, looked_up.vectors, atol=1e-5)
     np.testing.assert_allclose(asked.relations, looked_up.relations, atol=1e-5)
+    np.testing.assert_allclose(asked.features, looked_up.features, atol=1e-2)  # half precision
+    assert np.abs(asked.features).max() > 0.5
     assert list(looked_up.frames) == [8] * len(clips)
     assert looked_up.scores is None
 
@@ -186,11 +188,13 @@ def test_a_finished_one_is_not_trained_again_and_another_refused(
         distill(source, run.path, teacher.path, **settings)
 
 
-def test_a_table_teaches_vectors_and_relations(table, digits, settings, cache, tmp_path, caplog):
+def test_a_table_teaches_all_vectors(table, digits, settings, cache, tmp_path, caplog):
     training = replace(settings["training"], epochs=1)
     arguments = {**settings, "training": training, "cache": cache}
-    run = distill(digits / "index.csv", tmp_path / "run", table, **arguments)
-    assert run.read_metrics()["distilled"]["taught"] == {"vector": 1.0, "relations": 1.0}
+    lesson = Lesson(features=0.5)
+    run = distill(digits / "index.csv", tmp_path / "run", table, lesson=lesson, **arguments)
+    taught = {"vector": 1.0, "relations": 1.0, "features": 0.5}
+    assert run.read_metrics()["distilled"]["taught"] == taught
     assert "not taught: scores, for the teacher names no classes" in caplog.text
     assert f"{LOGITS}_loss" not in history(run)[0]
 
@@ -245,12 +249,17 @@ def test_teacher_and_student_see_the_same_variation(teacher, digits, cache, sett
 
 def test_a_student_is_taught_by_views(teacher, digits, settings, cache, tmp_path):
     training = replace(settings["training"], epochs=3)
-    arguments = {**settings, "training": training, "cache": cache, "lesson": Lesson(views=2),
+    arguments = {**settings, "training": training, "cache": cache,
+                 "lesson": Lesson(views=2, features=1.0),
                  "augment": Augment(flip=False)}  # fmt: skip
     run = distill(digits / "index.csv", tmp_path / "run", teacher.path, **arguments)
-    assert set(run.read_metrics()["distilled"]["taught"]) == {"scores", "vector", "relations"}
+    taught = set(run.read_metrics()["distilled"]["taught"])
+    assert taught == {"scores", "vector", "relations", "features"}
     rows = history(run)
     assert float(rows[-1]["loss"]) < float(rows[0]["loss"])
+    first, *_, last = (float(row["teacher_features_loss"]) for row in rows)
+    assert last < 0.9 * first
+    assert "val_teacher_features_loss" not in rows[0]
 
 
 def complaint(capsys):

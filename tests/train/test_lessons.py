@@ -13,6 +13,7 @@ from sora_tf.models import build_sora
 from sora_tf.models.sora import SCORES
 from sora_tf.models.video_model import MASK
 from sora_tf.train.lessons import (
+    FEATURES_OF_FRAMES,
     LOGITS,
     VECTOR,
     FrameRelations,
@@ -28,6 +29,7 @@ from sora_tf.train.taught import in_turn, label_rows, with_answers
 from sora_tf.train.teacher import (
     RELATIONS,
     Answers,
+    Directions,
     spread_over,
 )
 from sora_tf.train.unlabelled import NO_LABEL, apart_from, read_unlabelled
@@ -88,8 +90,34 @@ def test_vectors_are_made_comparable():
     np.testing.assert_allclose(answers.vectors, [[-high, 0], [0, 0], [high, 0]], atol=1e-6)
 
 
+def test_frame_vectors_are_shortened_to_where_they_differ():
+    rng = np.random.default_rng(0)
+    # Two things vary, each seen in many values of all sizes; one value stays as it is.
+    causes = rng.normal(size=(5, 4, 2))
+    seen = causes @ rng.normal(size=(2, 300)) * rng.uniform(0.1, 9, 300) + 7
+    seen[..., 0] = 3.0
+    frames = np.array([4, 4, 2, 4, 4])
+    seen[2, 2:] = 0
+    answers = Answers(np.ones(5, bool), None, None, None, frames, seen.astype(np.float16))
+    directions = Directions.of(answers)
+    short = directions.short(answers).features.astype(np.float32)
+    real = np.arange(4) < frames[:, None]
+    assert short.shape == (5, 4, 18)  # there are 18 frames
+    assert np.abs(short[~real]).max() == 0
+    assert np.mean(short[real] ** 2) == pytest.approx(1, rel=1e-2)
+    power = (short[real] ** 2).mean(axis=0)
+    assert power[:2].sum() / power.sum() > 0.99
+    # What is left says what the two things were.
+    x = np.column_stack([short[real][:, :2], np.ones(18)])
+    left = causes[real] - x @ np.linalg.lstsq(x, causes[real], rcond=None)[0]
+    assert np.abs(left).max() < 0.05 * causes.std()
+    # Two frames evenly spread are the second and the fourth.
+    found = directions.short(answers).features_among(0, 2, 3)
+    np.testing.assert_array_equal(found, [*short[0, [1, 3]], np.zeros(18)])
+
+
 def test_batches_carry_the_answers_on_their_own_clips():
-    clips = {"frames": np.zeros((2, 2, 1, 1, 3), np.uint8), MASK: np.array([[True, True]] * 2)}
+    clips = {"frames": np.zeros((2, 2, 1, 1, 3), np.uint8), MASK: np.array([[1, 1], [1, 0]], bool)}
     shares = np.float32([[0, 1, 0], [0.75, 0, 0.25]])  # the second clip is a blend
     batches = tf.data.Dataset.from_tensors((clips, shares))
     answers = Answers(
@@ -98,14 +126,18 @@ def test_batches_carry_the_answers_on_their_own_clips():
         np.float32([[1], [2], [5]]),
         np.float32([np.full((2, 2), value) for value in (0.1, 0.2, 0.3)]),
         np.full(3, 2),
+        np.float16([np.full((2, 5), value) for value in (1, 2, 3)]),
     )
     labels = np.float32([[1, 0], [0, 1], [0, 0]]), np.float32([2, 1, 0])
-    terms = dict.fromkeys(("scores", "vector", "relations"), 1.0)
+    terms = dict.fromkeys(("scores", "vector", "relations", "features"), 1.0)
     ((_, targets, weights),) = with_answers(batches, labels, answers, terms, 2)
     np.testing.assert_allclose(targets[SCORES], [[0, 1], [0.75, 0]])
     np.testing.assert_allclose(targets[LOGITS], [[0, 8], [3, 1]])
     np.testing.assert_allclose(targets[VECTOR], [[2], [2]])
     np.testing.assert_allclose(targets[RELATIONS][0], np.full((2, 2), 0.2))
+    np.testing.assert_allclose(targets[FEATURES_OF_FRAMES][0], np.full((2, 5), 2))
+    np.testing.assert_allclose(targets[FEATURES_OF_FRAMES][1], [[1] * 5, [0] * 5])
+    np.testing.assert_allclose(weights[FEATURES_OF_FRAMES], [[1, 1], [1, 0]])
     np.testing.assert_allclose(weights[SCORES], [1, 1.5])
     ((_, targets, _),) = with_answers(batches, labels, answers, {"vector": 1.0}, 2)
     assert set(targets) == {SCORES, VECTOR}
@@ -123,16 +155,19 @@ def test_a_clip_without_a_label_counts_nothing(digits):
 def test_a_learner_shares_the_student_and_its_gradients_reach_it(settings):
     student = build_sora(settings["model"], 4)
     answers = Answers(
-        np.ones(1, bool), np.ones((1, 4)), np.ones((1, 7)), np.ones((1, 8, 8)), np.full(1, 8)
-    )
-    model = learner(student, answers, dict.fromkeys(("scores", "vector", "relations"), 1.0))
+        np.ones(1, bool), np.ones((1, 4)), np.ones((1, 7)), np.ones((1, 8, 8)), np.full(1, 8),
+        np.ones((1, 8, 5)),
+    )  # fmt: skip
+    terms = dict.fromkeys(("scores", "vector", "relations", "features"), 1.0)
+    model = learner(student, answers, terms)
     clip = np.random.default_rng(0).uniform(0, 255, (2, 8, 28, 28, 3)).astype(np.float32)
     given = model(clip)
     assert {name: tuple(value.shape) for name, value in given.items()} == {
-        SCORES: (2, 4), LOGITS: (2, 4), VECTOR: (2, 7), RELATIONS: (2, 8, 8)
+        SCORES: (2, 4), LOGITS: (2, 4), VECTOR: (2, 7), RELATIONS: (2, 8, 8),
+        FEATURES_OF_FRAMES: (2, 8, 5),
     }  # fmt: skip
     first = student.get_layer("stage0_block0_conv").kernel
-    for name in (VECTOR, RELATIONS):
+    for name in (VECTOR, RELATIONS, FEATURES_OF_FRAMES):
         with tf.GradientTape() as tape:
             loss = tf.reduce_sum(tf.square(model(clip)[name]))
         assert float(tf.norm(tape.gradient(loss, first))) > 0
@@ -151,6 +186,10 @@ def test_terms_that_cannot_be_taught_are_left_out_and_named(caplog):
         assert possible(Lesson(scores=0, views=views), answers, augment) == {"vector": 1.0}
         assert caplog.messages == [f"not taught: relations, for {reason}"]
     assert "relations" in possible(Lesson(scores=0, views=2), answers, Augment())
+    caplog.clear()
+    assert "features" not in possible(Lesson(scores=0, features=1.0), answers, Augment.none())
+    reason = "the teacher's frame vectors are too many to keep"
+    assert caplog.messages == [f"not taught: features, for {reason}"]
 
 
 def test_views_come_in_turn_and_go_on_where_they_were():
@@ -168,7 +207,7 @@ def test_views_come_in_turn_and_go_on_where_they_were():
         ({"views": -1}, "views must be at least 0"),
         ({"temperature": 0.0}, "temperature must be above 0"),
         ({"distance": "far"}, "distance must be one of cosine, squared"),
-        ({"scores": 0, "vector": 0, "relations": 0}, "one of scores, vector, relations must be"),
+        ({"scores": 0, "vector": 0, "relations": 0}, "one of scores, vector, relations, features"),
     ],
 )
 def test_bad_lessons_are_named(lesson, words):
