@@ -19,6 +19,7 @@ from sora_tf._progress import counting
 from sora_tf.config import SoraConfig
 from sora_tf.data import Augment, Problems, clip_dataset, labels_of, read_index, split, write_index
 from sora_tf.models.sora import SCORES
+from sora_tf.train.answers import Directions
 from sora_tf.train.batches import learnt_from, part_of, readable
 from sora_tf.train.derive import check_same
 from sora_tf.train.fit import (
@@ -45,7 +46,7 @@ from sora_tf.train.run import Run, RunError, load_model
 from sora_tf.train.settings import TrainConfig, usual_training
 from sora_tf.train.start import first_model
 from sora_tf.train.taught import in_turn, label_rows, with_answers
-from sora_tf.train.teacher import RELATIONS, Directions, View, ask_run, ask_table, numbered
+from sora_tf.train.teacher import RELATIONS, View, ask_run, ask_table, numbered
 from sora_tf.train.unlabelled import NO_LABEL, apart_from, read_unlabelled, real
 
 LOG = logging.getLogger(__name__)

@@ -11,7 +11,8 @@ from sora_tf.data import Augment
 from sora_tf.layers.frame_relations import FrameRelations
 from sora_tf.models.sora import FRAME_VECTORS, GLOBAL_VECTOR, SCORES
 from sora_tf.models.video_model import MASK, VideoModel
-from sora_tf.train.teacher import RELATIONS, Answers
+from sora_tf.train.answers import Answers
+from sora_tf.train.teacher import RELATIONS
 
 LOG = logging.getLogger(__name__)
 LOGITS = "logits"

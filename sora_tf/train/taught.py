@@ -9,8 +9,9 @@ import tensorflow as tf
 from sora_tf.data import Clip
 from sora_tf.models.sora import SCORES
 from sora_tf.models.video_model import MASK
+from sora_tf.train.answers import Answers
 from sora_tf.train.lessons import FEATURES_OF_FRAMES, LOGITS, VECTOR
-from sora_tf.train.teacher import RELATIONS, Answers
+from sora_tf.train.teacher import RELATIONS
 
 WEIGHT = "weight"
 

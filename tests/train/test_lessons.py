@@ -12,6 +12,7 @@ from sora_tf.data import AUGMENTS, Augment, read_index
 from sora_tf.models import build_sora
 from sora_tf.models.sora import SCORES
 from sora_tf.models.video_model import MASK
+from sora_tf.train.answers import Answers, Directions, spread_over
 from sora_tf.train.lessons import (
     FEATURES_OF_FRAMES,
     LOGITS,
@@ -26,12 +27,7 @@ from sora_tf.train.lessons import (
     squared_distance,
 )
 from sora_tf.train.taught import in_turn, label_rows, with_answers
-from sora_tf.train.teacher import (
-    RELATIONS,
-    Answers,
-    Directions,
-    spread_over,
-)
+from sora_tf.train.teacher import RELATIONS
 from sora_tf.train.unlabelled import NO_LABEL, apart_from, read_unlabelled
 
 
