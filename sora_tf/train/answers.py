@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
+from sklearn.decomposition import PCA
 
 TINY = 1e-12  # the least length of a vector
 LENGTH = 256  # values that are left of a frame vector to be taught
@@ -110,8 +111,7 @@ class Directions:
         mean, spread = x.mean(axis=0), x.std(axis=0)
         spread = np.where(spread > 1e-6, spread, 1.0).astype(np.float32)
         x = (x - mean) / spread
-        _, _, onto = np.linalg.svd(x, full_matrices=False)
-        onto = onto[:LENGTH].T
+        onto = PCA(min(LENGTH, *x.shape), random_state=0).fit(x).components_.T
         size = float(np.sqrt(np.mean((x @ onto) ** 2)))
         return cls(mean, spread, onto, max(size, TINY))
 
