@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 from _folds import deviation
 from _machine import print_machine
-from detection import milliseconds
-from tracking import as_tflite, coco, first_frames, median, network
+from detection import frame_step, milliseconds
+from tracking import as_tflite, coco, first_frames, network
 
 from sora_tf._files import replacing
 from sora_tf._keras import keras
@@ -144,11 +144,13 @@ def main() -> None:
         for key in made[0]:
             values = [one[key] for one in made]
             print(f"{name}, {key}: {statistics.mean(values):.3f} ± {deviation(values):.3f}")
-    print(f"ms a frame: flies {milliseconds(FLIES):.1f}, people {milliseconds(PEOPLE):.1f}", end="")
     teacher = coco(options.data, 0.3)
     step, picture = network(teacher, first_frames(options.data)[:1])
     light, _ = as_tflite(step, teacher, picture)
-    print(f", COCO's network {median(light.invoke):.1f}")
+    steps = {"flies": frame_step(FLIES), "people": frame_step(PEOPLE), "teacher": light.invoke}
+    times = milliseconds(steps, rounds=50)
+    print(", ".join(f"{name} {each:.1f}" for name, each in times.items()), "ms a frame", end="")
+    print(f"; people {times['people'] / times['teacher']:.2f} of the teacher")
 
 
 if __name__ == "__main__":
