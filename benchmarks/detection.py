@@ -40,6 +40,7 @@ from sora_tf.train.detector_run import DetectorRun
 MODELS = {"with memory": DetectorConfig(), "single frames": DetectorConfig(memory=0.0)}
 KNOWN = ("airplane", "bird")
 TEACHER = "COCO's detector"
+IN_A_ROW = 5
 
 
 def judged(detector: CocoDetector, run: DetectorRun, cache: Path) -> dict:
@@ -114,15 +115,20 @@ def frame_step(config: DetectorConfig) -> Callable[[], object]:
     return lambda: runner(**given)
 
 
-def milliseconds(runs: dict[str, Callable[[], object]], rounds: int = 20) -> dict[str, float]:
-    """Median ms of each; in every round each has its turn."""
+def milliseconds(runs: dict[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:
+    """Median ms of each; in every round each has its turn, some runs in a row as in a stream.
+
+    The first of a turn, which finds another's memory in the caches, does not count.
+    """
     times: dict[str, list[float]] = {name: [] for name in runs}
-    for _ in range(rounds + 3):
+    for _ in range(rounds):
         for name, run in runs.items():
-            begun = time.perf_counter()
             run()
-            times[name].append(1000 * (time.perf_counter() - begun))
-    return {name: statistics.median(found[3:]) for name, found in times.items()}
+            for _ in range(IN_A_ROW):
+                begun = time.perf_counter()
+                run()
+                times[name].append(1000 * (time.perf_counter() - begun))
+    return {name: statistics.median(found) for name, found in times.items()}
 
 
 def main() -> None:

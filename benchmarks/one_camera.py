@@ -148,7 +148,7 @@ def main() -> None:
     step, picture = network(teacher, first_frames(options.data)[:1])
     light, _ = as_tflite(step, teacher, picture)
     steps = {"flies": frame_step(FLIES), "people": frame_step(PEOPLE), "teacher": light.invoke}
-    times = milliseconds(steps, rounds=50)
+    times = milliseconds(steps, rounds=11)
     print(", ".join(f"{name} {each:.1f}" for name, each in times.items()), "ms a frame", end="")
     print(f"; people {times['people'] / times['teacher']:.2f} of the teacher")
 
