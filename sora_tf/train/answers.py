@@ -23,7 +23,7 @@ class Answers:
             has fewer frames.
         frames: (N,) int, frames of each clip in `relations` and `features`.
         features: (N, n, F) float16, frame vectors; the rest is 0 where a clip has fewer frames.
-            None where they would take more than 2 GiB.
+            None where nobody asked for them, or they would take more than 2 GiB.
     """
 
     known: np.ndarray
@@ -49,10 +49,8 @@ class Answers:
         """
         if self.vectors is None:
             return self
-        known = self.vectors[self.known]
-        spread = known.std(axis=0)
-        vectors = (self.vectors - known.mean(axis=0)) / np.where(spread > 1e-6, spread, 1.0)
-        return replace(self, vectors=vectors)
+        mean, spread = _moments(self.vectors[self.known])
+        return replace(self, vectors=(self.vectors - mean) / spread)
 
     def relations_among(self, row: int, real: int, frames: int) -> np.ndarray:
         """The relations of a clip as a model sees it that takes other frames of it.
@@ -108,8 +106,7 @@ class Directions:
         rows, places = np.nonzero(np.arange(answers.features.shape[1]) < answers.frames[:, None])
         chosen = spread_over(len(rows), min(len(rows), LOOKED_AT))
         x = answers.features[rows[chosen], places[chosen]].astype(np.float32)
-        mean, spread = x.mean(axis=0), x.std(axis=0)
-        spread = np.where(spread > 1e-6, spread, 1.0).astype(np.float32)
+        mean, spread = _moments(x)
         x = (x - mean) / spread
         onto = PCA(min(LENGTH, *x.shape), random_state=0).fit(x).components_.T
         size = float(np.sqrt(np.mean((x @ onto) ** 2)))
@@ -129,3 +126,9 @@ class Directions:
 def spread_over(frames: int, count: int) -> np.ndarray:
     """Which of n frames come at the times of `count` evenly spread ones: (count,) int, rising."""
     return ((np.arange(count) + 0.5) * frames / max(1, count)).astype(int)
+
+
+def _moments(x):
+    """Mean and spread of each value; the spread of one that does not vary is 1."""
+    spread = x.std(axis=0)
+    return x.mean(axis=0), np.where(spread > 1e-6, spread, np.ones_like(spread))

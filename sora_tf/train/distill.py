@@ -237,16 +237,17 @@ def _ask(asked, clips, labels, cache, problems, views):
 
     A clip that the teacher cannot read is skipped.
     """
+    features = asked["features"] > 0
     if not os.path.isdir(asked["teacher"]):
-        answers = ask_table(asked["teacher"], clips).standardised()
-        return [Directions.of(answers).short(answers) if asked["features"] else answers]
+        answers = ask_table(asked["teacher"], clips, features).standardised()
+        return _shortened([answers])
     teacher = Run(asked["teacher"])
     known = teacher.read_config().labels
     order = [known.index(label) for label in labels] if set(known) == set(labels) else None
     found = []
     for number, view in enumerate(views, 1):
         with counting(f"asking the teacher, {number} of {len(views)}") as update:
-            answers = ask_run(teacher, clips, cache, problems, update, view)
+            answers = ask_run(teacher, clips, cache, problems, update, view, features)
         for clip, read in zip(clips, answers.known, strict=True):
             if not read and clip.name not in problems.names():
                 problems.skip(clip.name, "the teacher could not read it")
@@ -254,10 +255,15 @@ def _ask(asked, clips, labels, cache, problems, views):
         if scores is not None:
             scores = None if order is None else scores[:, order]
         found.append(replace(answers, scores=scores).standardised())
-    if asked["features"] and found[0].features is not None:
-        directions = Directions.of(found[0])  # the same for all views
-        found = [directions.short(answers) for answers in found]
-    return found
+    return _shortened(found)
+
+
+def _shortened(views):
+    """Views with frame vectors in the directions of the first one's."""
+    if views[0].features is None:
+        return views
+    directions = Directions.of(views[0])
+    return [directions.short(answers) for answers in views]
 
 
 def _fit(run, config, clips, asked, lesson, cache, problems, callbacks, verbose):

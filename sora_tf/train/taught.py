@@ -64,6 +64,8 @@ def with_answers(
         if term in terms and table is not None:
             tables[output] = table
 
+    by_frame = {"relations": answers.relations_among, "features": answers.features_among}
+
     def look_up(shares, mask):
         places = [np.flatnonzero(row) for row in shares]
         both = [(row[at], at) for row, at in zip(shares, places, strict=True)]
@@ -71,12 +73,10 @@ def with_answers(
             np.stack([np.tensordot(share, table[at], 1) for share, at in both])
             for table in tables.values()
         ]
-        if "relations" in terms:
-            real = zip(places, mask.sum(axis=1), strict=True)
-            found.append(np.stack([answers.relations_among(at[0], n, frames) for at, n in real]))
-        if "features" in terms:
-            real = zip(places, mask.sum(axis=1), strict=True)
-            found.append(np.stack([answers.features_among(at[0], n, frames) for at, n in real]))
+        for term, among in by_frame.items():
+            if term in terms:
+                real = zip(places, mask.sum(axis=1), strict=True)
+                found.append(np.stack([among(at[0], n, frames) for at, n in real]))
         return [np.asarray(values, np.float32) for values in found]
 
     shapes = {name: table.shape[1:] for name, table in tables.items()}

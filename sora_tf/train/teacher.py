@@ -23,7 +23,6 @@ RELATIONS = "relations"
 FEATURES = "features"
 COLUMNS = ("path", "start", "end", GLOBAL_VECTOR, FRAME_VECTORS)
 SAME = 1e-3  # s; times that differ by less are the same
-KEPT_AS = b"with frame vectors"  # to be changed with what is kept of an answer
 MOST_FRAMES = 64  # whose relations are kept; there is one for every two
 MOST_BYTES = 2 << 30  # of frame vectors that are kept
 
@@ -48,6 +47,7 @@ def ask_run(
     problems: Problems | None = None,
     progress: Callable[[int, int], None] | None = None,
     view: View | None = None,
+    features: bool = False,
 ) -> Answers:
     """Asks a run's model about clips, once: the answers are kept in the cache.
 
@@ -58,6 +58,7 @@ def ask_run(
         problems: collects the clips that cannot be read.
         progress: called with (batches done, batches in all).
         view: how the clips are varied; None asks about them as they are.
+        features: keep its frame vectors as well, which take most of the room.
 
     Raises:
         RunError: there is no run or no model, or not one clip can be read.
@@ -68,7 +69,7 @@ def ask_run(
         "size": config.model.size,
         "fit": config.fit,
     }
-    path = Path(cache) / "teacher" / f"{_key(run, clips, view, **shape)}.npz"
+    path = Path(cache) / "teacher" / f"{_key(run, clips, view, features, **shape)}.npz"
     if path.is_file():
         with np.load(path, allow_pickle=False) as kept:
             return Answers(**{name: kept.get(name) for name in Answers.__dataclass_fields__})
@@ -90,7 +91,7 @@ def ask_run(
             progress(done, int(dataset.cardinality()))
     if not rows:
         raise RunError(f"not one clip could be read; the first: {problems.lines()[0]}")
-    answers = _collect(rows, len(clips))
+    answers = _collect(rows, len(clips), features)
     with replacing(path) as beside, open(beside, "wb") as file:
         np.savez(file, **answers.given())
     return answers
@@ -119,7 +120,9 @@ def outspoken(model: keras.Model) -> VideoModel:
     return VideoModel(clip, outputs, name="outspoken")
 
 
-def ask_table(table: str | os.PathLike[str], clips: Sequence[Clip]) -> Answers:
+def ask_table(
+    table: str | os.PathLike[str], clips: Sequence[Clip], features: bool = False
+) -> Answers:
     """Looks clips up in a table of vectors.
 
     Where a file has several windows, its vectors are averaged and its frames put in a row. For a
@@ -128,6 +131,7 @@ def ask_table(table: str | os.PathLike[str], clips: Sequence[Clip]) -> Answers:
     Args:
         table: Parquet, from `sora-tf embed`; relative paths in it start at the working folder.
         clips: N clips.
+        features: keep the frame vectors as well.
 
     Raises:
         ValueError: it is no such table, or it lacks clips.
@@ -154,7 +158,7 @@ def ask_table(table: str | os.PathLike[str], clips: Sequence[Clip]) -> Answers:
             f"distill: the table {table} must have a row for every clip, but lacks {len(lacking)} "
             f"of {len(clips)}, {lacking[0]} first. Run `sora-tf embed` on all of them."
         )
-    return _collect(rows, len(clips))
+    return _collect(rows, len(clips), features)
 
 
 def _fits(clip, columns, row):
@@ -191,7 +195,7 @@ def _read_table(table):
     return plain | {name: found[name] for name in (GLOBAL_VECTOR, FRAME_VECTORS)}
 
 
-def _collect(rows, count):
+def _collect(rows, count, features):
     """Stacks {clip: {"scores", "global_vector", "frame_vectors" (n, D)}} into answers."""
 
     def stack(name):
@@ -204,7 +208,8 @@ def _collect(rows, count):
     for number, row in rows.items():
         x = np.asarray(row.pop(FRAME_VECTORS), np.float32)
         x = x[spread_over(len(x), min(len(x), MOST_FRAMES))]
-        row[FEATURES] = x.astype(np.float16)
+        if features:
+            row[FEATURES] = x.astype(np.float16)
         x = x / np.maximum(np.linalg.norm(x, axis=1, keepdims=True), TINY)
         frames[number] = len(x)
         row[RELATIONS] = x @ x.T
@@ -213,23 +218,30 @@ def _collect(rows, count):
         padding = longest - len(row[RELATIONS])
         row[RELATIONS] = np.pad(row[RELATIONS], ((0, padding), (0, padding)))
     known = np.array([number in rows for number in range(count)])
-    length = len(next(iter(rows.values()))[FEATURES][0])
-    features = None
-    if 2 * count * longest * length <= MOST_BYTES:
-        features = np.zeros((count, longest, length), np.float16)
-        for number, row in rows.items():
-            features[number, : frames[number]] = row[FEATURES]
-    relations = stack(RELATIONS)
-    return Answers(known, stack(SCORES), stack(GLOBAL_VECTOR), relations, frames, features)
+    seen = _padded(rows, count, longest) if features else None
+    return Answers(known, stack(SCORES), stack(GLOBAL_VECTOR), stack(RELATIONS), frames, seen)
+
+
+def _padded(rows, count, longest):
+    """Frame vectors (N, n, F) of all clips; None where they take too much room."""
+    length = next(iter(rows.values()))[FEATURES].shape[1]
+    if 2 * count * longest * length > MOST_BYTES:
+        return None
+    found = np.zeros((count, longest, length), np.float16)
+    for number, row in rows.items():
+        found[number, : len(row[FEATURES])] = row[FEATURES]
+    return found
 
 
 def _absolute(path):
     return path if is_url(path) else os.path.abspath(path)
 
 
-def _key(run, clips, view, frames, size, fit):
+def _key(run, clips, view, features, frames, size, fit):
     """Names answers by what decides them: the teacher's file, and the clips as it reads them."""
-    digest = hashlib.sha256(KEPT_AS + run.model_path.read_bytes())
+    digest = hashlib.sha256(run.model_path.read_bytes())
+    if features:
+        digest.update(FEATURES.encode())
     for clip in clips:
         try:
             key = clip_key(clip.path, frames, size, clip.start, clip.end, fit)

@@ -43,6 +43,15 @@ def squares(numbers=range(LENGTH)):
     return Annotated(Boxes(numbers, boxes, [0] * len(numbers)), np.array(numbers))
 
 
+def assert_holds_the_square(picture, row, atol):
+    left, top, w, h, _ = row
+    bright = np.argwhere(picture[..., 0] > 128)
+    low, high = bright.min(0), bright.max(0) + 1
+    np.testing.assert_allclose(
+        [low[1], low[0], high[1], high[0]], [left, top, left + w, top + h], atol=atol
+    )
+
+
 def ends(found):
     return [int(one.frames[-1]) for one in found]
 
@@ -140,15 +149,10 @@ def test_augmented_boxes_still_hold_the_square(film):
     ((x, _, y),) = rows_of(dataset)
     seen = flipped = 0
     for pictures, rows in zip(x, y, strict=True):
-        for picture, (left, top, w, h, label) in zip(pictures, rows[:, 0], strict=True):
-            if label != 0:
-                continue
-            bright = np.argwhere(picture[..., 0] > 128)
-            low, high = bright.min(0), bright.max(0) + 1
-            np.testing.assert_allclose(
-                [low[1], low[0], high[1], high[0]], [left, top, left + w, top + h], atol=1.6
-            )
-            seen += 1
+        for picture, row in zip(pictures, rows[:, 0], strict=True):
+            if row[4] == 0:
+                assert_holds_the_square(picture, row, atol=1.6)
+                seen += 1
         if (rows[:, 0, 4] == 0).all():
             flipped += rows[1, 0, 0] < rows[0, 0, 0]  # the square goes to the right
     assert seen > 16
@@ -164,16 +168,11 @@ def test_turned_boxes_still_hold_the_square(film, size):
     )  # fmt: skip
     seen, upright = 0, set()
     for x, _, y in (batch for _ in range(2) for batch in rows_of(dataset)):
-        for (picture,), ((left, top, w, h, label),) in zip(x, y[:, 0], strict=True):
-            if label != 0:
-                continue
-            bright = np.argwhere(picture[..., 0] > 128)
-            low, high = bright.min(0), bright.max(0) + 1
-            np.testing.assert_allclose(
-                [low[1], low[0], high[1], high[0]], [left, top, left + w, top + h], atol=1.8
-            )
-            seen += 1
-            upright.add(bool(h > w + 2))
+        for (picture,), (row,) in zip(x, y[:, 0], strict=True):
+            if row[4] == 0:
+                assert_holds_the_square(picture, row, atol=1.8)
+                seen += 1
+                upright.add(bool(row[3] > row[2] + 2))
     assert seen > 16
     # The square is 6 wide and 12 high in 48 · 48 pixels: it lies after a quarter turn.
     assert upright == ({False} if size == SIZE else {True, False})
