@@ -51,6 +51,11 @@ class FusionConfig:
         _checks.at_least(owner, "blocks", self.blocks, 1, "round", "1 is usual.")
         _checks.at_least(owner, "window", self.window, 1, "node", "2 is usual.")
         _checks.at_least(owner, "heads", self.heads, 1, "", "4 is usual.")
+        if self.kind == "cross_attention" and self.units % self.heads:
+            raise ValueError(
+                f"{owner}: units must be a multiple of heads, got {self.units} and {self.heads}. "
+                "Choose a divisor."
+            )
         _checks.between(owner, "absent", self.absent, 0.0, 0.9, "0.3 is usual.")
         _checks.between(owner, "dropout", self.dropout, 0.0, 0.9, "0 turns it off.")
 

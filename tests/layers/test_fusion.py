@@ -85,7 +85,7 @@ def test_several_senders_are_averaged():
     assert block(nodes)["sentence"].numpy().ravel().tolist() == [5.5]
 
 
-@settings(deadline=None, max_examples=15)
+@settings(deadline=None, max_examples=8)
 @given(
     seed=st.integers(0, 2**16),
     batch=st.integers(1, 3),
