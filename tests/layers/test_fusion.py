@@ -3,29 +3,14 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from contract import check_config
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from node_sets import SETS, some_nodes
 
 from sora_tf._keras import keras
 from sora_tf.layers.cross_attention import CrossAttention
 from sora_tf.layers.fusion import FusionBlock, ModalityDropout, fusion_graph, overlapping
-from tests.layers.contract import check_config
-
-SETS = {"frame": (5, 8), "sound": (4, 6), "sentence": (3, 10)}
-
-
-def some_nodes(seed=0, batch=3, sets=SETS):
-    rng = np.random.default_rng(seed)
-    found = {}
-    for name, (count, features) in sets.items():
-        begin = np.sort(rng.uniform(0, 10, (batch, count)), axis=1)
-        times = np.stack([begin, begin + rng.uniform(0, 2, begin.shape)], axis=-1)
-        mask = rng.random((batch, count)) < 0.7
-        found[name] = [rng.normal(size=(batch, count, features)), mask, times]
-    return {
-        name: [x.astype(np.float32), mask, times.astype(np.float32)]
-        for name, (x, mask, times) in found.items()
-    }
 
 
 def with_kernels_of_one(block):

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from node_sets import SETS, some_nodes
 
 from sora_tf._keras import keras
 from sora_tf.models.fusion import KINDS, FusionConfig, build_fusion
 from sora_tf.models.sora import GLOBAL_VECTOR
-from tests.layers.test_fusion import SETS, some_nodes
 
 
 def fed(nodes):
