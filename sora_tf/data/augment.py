@@ -197,17 +197,23 @@ def mixup(
     Output: the same three, the labels still adding up to 1.
     Reference: Zhang, Cisse, Dauphin, Lopez-Paz 2018, equation 1.
     """
-    draws = tf.random.stateless_gamma([2, tf.shape(frames)[0]], seed, alpha)
+    mixed, labels = blend([frames, labels], alpha, seed)
+    mixed = tf.cast(tf.round(mixed), tf.uint8)
+    return mixed, tf.logical_or(mask, tf.roll(mask, 1, axis=0)), labels
+
+
+def blend(batches: Sequence[tf.Tensor], alpha: float, seed: tf.Tensor) -> list[tf.Tensor]:
+    """Blends the items of a batch as `mixup` does: each (B, ...), in float32."""
+    draws = tf.random.stateless_gamma([2, tf.shape(batches[0])[0]], seed, alpha)
     share = draws[0] / tf.maximum(draws[0] + draws[1], 1e-30)  # Beta out of two gammas
     share = tf.maximum(share, 1 - share)
 
-    def blend(values: tf.Tensor) -> tf.Tensor:
+    def mixed(values: tf.Tensor) -> tf.Tensor:
         weight = tf.reshape(share, [-1] + [1] * (values.shape.rank - 1))
         values = tf.cast(values, tf.float32)
         return weight * values + (1 - weight) * tf.roll(values, 1, axis=0)
 
-    mixed = tf.cast(tf.round(blend(frames)), tf.uint8)
-    return mixed, tf.logical_or(mask, tf.roll(mask, 1, axis=0)), blend(labels)
+    return [mixed(values) for values in batches]
 
 
 AUGMENTS = {

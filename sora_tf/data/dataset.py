@@ -75,7 +75,7 @@ def clip_dataset(
     _checks.at_least(owner, "oversample", oversample, 1, "", "2 is a good start.")
     if workers is not None:
         _checks.at_least(owner, "workers", workers, 1, "", "None leaves it to tf.data.")
-    numbers = _label_numbers(clips, labels)
+    numbers = label_numbers(owner, clips, labels)
     if not training:
         augment = None
     elif augment is None:
@@ -112,7 +112,7 @@ def clip_dataset(
 
     parallel = workers or tf.data.AUTOTUNE
     signature = (tf.TensorSpec((), tf.int64), tf.TensorSpec((2,), tf.int32))
-    order = _Order(loader, seed, shuffle=training)
+    order = EpochOrder(clips, loader.problems, seed, shuffle=training)
     dataset = tf.data.Dataset.from_generator(order, output_signature=signature)
     dataset = dataset.map(load, num_parallel_calls=parallel)
     dataset = dataset.filter(lambda pictures, mask, label, seed, read: read)
@@ -187,17 +187,25 @@ class _Loader:
 
 
 @dataclass
-class _Order:
-    """The clips of an epoch, each with a seed of its own; every call is the next epoch."""
+class EpochOrder:
+    """The clips of an epoch, each with a seed of its own; every call is the next epoch.
 
-    loader: _Loader
+    Args:
+        clips: all of them; one that `problems` knows to be unreadable is left out.
+        problems: as in `clip_dataset`.
+        seed: of the order and of the clips' seeds.
+        shuffle: whether every epoch has an order of its own.
+    """
+
+    clips: Sequence[Clip]
+    problems: Problems
     seed: int
     shuffle: bool
     epochs: Iterator[int] = field(default_factory=itertools.count, init=False)
 
     def __call__(self) -> Iterator[tuple[int, np.ndarray]]:
         rng = np.random.default_rng((self.seed, next(self.epochs)))
-        count = len(self.loader.clips)
+        count = len(self.clips)
         order = rng.permutation(count) if self.shuffle else np.arange(count)
         seeds = rng.integers(2**31, size=(count, 2), dtype=np.int32)
         readable = self.readable()
@@ -207,19 +215,20 @@ class _Order:
 
     def readable(self) -> set[int]:
         """The numbers of the clips not known to be unreadable."""
-        bad = self.loader.problems.names()
-        return {i for i, clip in enumerate(self.loader.clips) if clip.name not in bad}
+        bad = self.problems.names()
+        return {i for i, clip in enumerate(self.clips) if clip.name not in bad}
 
 
-def _label_numbers(clips: Sequence[Clip], labels: Sequence[str]) -> tf.Tensor:
+def label_numbers(owner: str, clips: Sequence[Clip], labels: Sequence[str]) -> tf.Tensor:
+    """The place of each clip's label in `labels`, (clips,) int64; errors name `owner`."""
     if not clips:
-        raise ValueError("clip_dataset: clips must not be empty, got none. Give one or more.")
+        raise ValueError(f"{owner}: clips must not be empty, got none. Give one or more.")
     if len(set(labels)) != len(labels):
         raise ValueError(
-            f"clip_dataset: labels must differ from one another, got {', '.join(labels)}. "
+            f"{owner}: labels must differ from one another, got {', '.join(labels)}. "
             "Use labels_of(clips)."
         )
     for clip in clips:
-        _checks.one_of("clip_dataset", f"the label of {clip.name}", clip.label, labels)
+        _checks.one_of(owner, f"the label of {clip.name}", clip.label, labels)
     place = {label: number for number, label in enumerate(labels)}
     return tf.constant([place[clip.label] for clip in clips], tf.int64)

@@ -4,7 +4,7 @@ import csv
 import math
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,10 @@ from sora_tf._files import replacing
 SUFFIXES = {
     *(".3gp", ".avi", ".flv", ".gif", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"),
     *(".mts", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".y4m"),
+}
+SOUND_SUFFIXES = {
+    *(".aac", ".ac3", ".aif", ".aiff", ".flac", ".m4a", ".mka", ".mp3", ".oga", ".ogg", ".opus"),
+    *(".wav", ".wma"),
 }
 SPLITS = ("train", "val", "test")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(://|::)")
@@ -89,7 +93,7 @@ def labels_of(clips: Iterable[Clip]) -> tuple[str, ...]:
     return tuple(sorted({clip.label for clip in clips}))
 
 
-def read_index(source: str | os.PathLike[str]) -> list[Clip]:
+def read_index(source: str | os.PathLike[str], suffixes: Collection[str] = SUFFIXES) -> list[Clip]:
     """Lists the clips of a folder of class folders, or of a CSV or Parquet table.
 
     Folder: `source/CLASS/**/video.mp4`, at any depth inside a class, sorted, hidden files and
@@ -99,6 +103,10 @@ def read_index(source: str | os.PathLike[str]) -> list[Clip]:
     Table: columns `path` and `label`; `start`, `end` (s), `split` and `group` where wanted, and
     any others, which are not read. A relative path starts at the table's folder.
 
+    Args:
+        source: the folder or the table.
+        suffixes: endings, in small letters, of the files of a folder that are clips:
+            `SUFFIXES | SOUND_SUFFIXES` takes those of sound as well.
     Raises:
         FileNotFoundError: there is no such folder or file.
         ValueError: no clips in it, an unknown extension, a missing column, or a row that is wrong
@@ -110,11 +118,11 @@ def read_index(source: str | os.PathLike[str]) -> list[Clip]:
             f"read_index: there is no folder or table {place}. Give a folder of class folders, "
             "a .csv or a .parquet."
         )
-    clips = _read_folder(place) if place.is_dir() else _read_table(place)
+    clips = _read_folder(place, suffixes) if place.is_dir() else _read_table(place)
     if not clips:
         raise ValueError(
             f"read_index: found no clips in {place}. Give a folder of class folders with videos "
-            f"({' '.join(sorted(SUFFIXES))}), or a table with rows."
+            f"({' '.join(sorted(suffixes))}), or a table with rows."
         )
     return clips
 
@@ -146,20 +154,20 @@ def write_index(clips: Sequence[Clip], path: str | os.PathLike[str]) -> None:
         write(beside, rows)
 
 
-def _read_folder(root: Path) -> list[Clip]:
+def _read_folder(root: Path, suffixes: Collection[str]) -> list[Clip]:
     tops = _folders(root)
     if tops and all(top.name in SPLITS for top in tops):
         return [
             replace(clip, split=top.name)
             for top in tops
             for folder in _folders(top)
-            for clip in _read_class(folder)
+            for clip in _read_class(folder, suffixes)
         ]
-    return [clip for folder in tops for clip in _read_class(folder)]
+    return [clip for folder in tops for clip in _read_class(folder, suffixes)]
 
 
-def _read_class(folder: Path) -> list[Clip]:
-    paths = sorted(os.path.abspath(path) for path in _videos(folder, set()))
+def _read_class(folder: Path, suffixes: Collection[str]) -> list[Clip]:
+    paths = sorted(os.path.abspath(path) for path in _videos(folder, set(), suffixes))
     return [Clip(path, folder.name) for path in paths]
 
 
@@ -167,7 +175,7 @@ def _folders(root: Path) -> list[Path]:
     return sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith("."))
 
 
-def _videos(folder: Path, seen: set[str]) -> Iterator[Path]:
+def _videos(folder: Path, seen: set[str], suffixes: Collection[str] = SUFFIXES) -> Iterator[Path]:
     real = os.path.realpath(folder)
     if real in seen:
         return
@@ -176,8 +184,8 @@ def _videos(folder: Path, seen: set[str]) -> Iterator[Path]:
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            yield from _videos(entry, seen)
-        elif entry.suffix.lower() in SUFFIXES and entry.is_file():
+            yield from _videos(entry, seen, suffixes)
+        elif entry.suffix.lower() in suffixes and entry.is_file():
             yield entry
 
 

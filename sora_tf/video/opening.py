@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import IO
 
 from sora_tf.video.dicom import DicomFilm, is_dicom
 from sora_tf.video.film import Film, Reel
@@ -20,9 +21,17 @@ def open_film(source: Source, threads: int = 1, patience: float | None = None) -
         VideoError: it cannot be opened, or has no picture.
     """
     name = name_of(source)
-    with handle_of(source) as handle:
-        if is_dicom(handle, name):
-            yield DicomFilm(handle, name)
-        else:
-            with Film(handle, name, threads, patience) as film:
-                yield film
+    with handle_of(source) as handle, film_on(handle, name, threads, patience) as film:
+        yield film
+
+
+@contextmanager
+def film_on(
+    handle: str | IO[bytes], name: str, threads: int = 1, patience: float | None = None
+) -> Iterator[Reel]:
+    """Gives an open film on a handle from `handle_of`; arguments and errors as `open_film`."""
+    if is_dicom(handle, name):
+        yield DicomFilm(handle, name)
+    else:
+        with Film(handle, name, threads, patience) as film:
+            yield film
