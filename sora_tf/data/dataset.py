@@ -204,6 +204,7 @@ class EpochOrder:
     epochs: Iterator[int] = field(default_factory=itertools.count, init=False)
 
     def __call__(self) -> Iterator[tuple[int, np.ndarray]]:
+        """(number of a clip, its seed (2,) int32), in the next epoch's order."""
         rng = np.random.default_rng((self.seed, next(self.epochs)))
         count = len(self.clips)
         order = rng.permutation(count) if self.shuffle else np.arange(count)
