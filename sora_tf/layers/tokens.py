@@ -61,3 +61,21 @@ class TokenVectors(keras.layers.Layer):
             "longest": self.longest,
             "scale": self.scale,
         }
+
+
+@keras.utils.register_keras_serializable(package="sora_tf")
+class RealTokens(keras.layers.Layer):
+    """The mask of tokens that are there: those that are not 0.
+
+    Call arguments:
+        inputs: (B, L) whole numbers.
+    Output: (B, L) bool.
+    """
+
+    def call(self, inputs):
+        """Compares; see the class."""
+        return tf.not_equal(inputs, 0)
+
+    def compute_output_shape(self, input_shape):
+        """(B, L) as it is."""
+        return tf.TensorShape(input_shape)

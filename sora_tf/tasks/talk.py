@@ -4,27 +4,20 @@ Words are those between spaces, and pairs of signs where a language has no space
 knows a language.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
+from sora_tf.data.sentences import sentences
+from sora_tf.data.words import words
 from sora_tf.video.subtitles import Cue
 
 SENTENCES = 6
-PAUSE_S = 2.0  # of silence that ends a sentence
-LONGEST = 300  # signs of a sentence, for talks without full stops
 DAMPING = 0.85  # of the walk from sentence to sentence
 SEEN = 0.5  # share of a sentence's weight that what is seen at its time decides
 NEW = 1.0  # how much it counts against a sentence that others chosen are like it
-JOINED = (
-    "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u0e00-\u0e7f"  # no spaces between words
-)
-FULL_STOP = re.compile(r"(?<=[.!?…])\s+|(?<=[。！？])")
-RUN = re.compile(rf"[{JOINED}]+|[^\W_{JOINED}]+")
-EDGE = re.compile(rf"(?<=[{JOINED}，、；：])\s+(?=[{JOINED}])")
 
 
 def summarize_talk(
@@ -68,40 +61,9 @@ def summarize_talk(
     ]
 
 
-def sentences(cues: Sequence[Cue]) -> list[Cue]:
-    """Lines joined, and cut where sentences end: at full stops and pauses."""
-    found: list[Cue] = []
-    text, start, end = "", 0.0, 0.0
-    for cue in cues:
-        if text and (cue.start - end > PAUSE_S or len(text) > LONGEST):
-            found.append(Cue(start, end, text))
-            text = ""
-        if not text:
-            start = cue.start
-        parts = [part for part in FULL_STOP.split(cue.text) if part]
-        for number, part in enumerate(parts):
-            text = EDGE.sub("", f"{text} {part}".strip())
-            begun = cue.start + (cue.end - cue.start) * number / len(parts)
-            end = cue.start + (cue.end - cue.start) * (number + 1) / len(parts)
-            if text == part:
-                start = begun
-            if part.rstrip("\"'”’»」』)").endswith(tuple(".!?…。！？")):
-                found.append(Cue(start, end, text))
-                text = ""
-    if text:
-        found.append(Cue(start, end, text))
-    return found
-
-
 def terms(text: str) -> list[str]:
     """Words in small letters; pairs of signs where there are no spaces between words."""
-    found: list[str] = []
-    for run in RUN.findall(text.lower()):
-        if re.match(rf"[{JOINED}]", run):
-            found += [run[n : n + 2] for n in range(max(1, len(run) - 1))]
-        else:
-            found.append(run)
-    return found
+    return words(text, 2)
 
 
 def _vectors(texts: list[str]):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from contract import check_layer
 
-from sora_tf.layers.tokens import TokenVectors
+from sora_tf.layers.tokens import RealTokens, TokenVectors
 
 
 def test_contract():
@@ -22,3 +22,8 @@ def test_vector_and_place_are_added():
 def test_sizes_are_checked(wrong):
     with pytest.raises(ValueError, match=r"TokenVectors: .* must be at least 1"):
         TokenVectors(*wrong)
+
+
+def test_real_tokens_by_hand():
+    check_layer(RealTokens(), np.array([[0, 4], [2, 2]], np.int32))
+    assert RealTokens()(np.array([[3, 0, 1]])).numpy().tolist() == [[True, False, True]]
