@@ -24,6 +24,7 @@ from sora_tf.cli import (
     train,
     tune,
     use,
+    words,
     zero_shot,
 )
 from sora_tf.cli.common import FAILED, INTERRUPTED, complain, reason_of
@@ -59,6 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         detect,
         track,
         summarize,
+        words,
         look,
         export,
     ):

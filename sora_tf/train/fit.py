@@ -255,6 +255,16 @@ def compile_model(model: keras.Model, settings: TrainConfig, steps: int) -> None
         settings: how to train.
         steps: steps of the whole training.
     """
+    model.compile(
+        optimizer_of(settings, steps),
+        keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
+        metrics=["accuracy"],
+        jit_compile=settings.xla,
+    )
+
+
+def optimizer_of(settings: TrainConfig, steps: int) -> keras.optimizers.Optimizer:
+    """AdamW on a warmed-up cosine, for a training of so many steps."""
     warmup = round(steps * settings.warmup)
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0 if warmup else settings.learning_rate,
@@ -262,13 +272,7 @@ def compile_model(model: keras.Model, settings: TrainConfig, steps: int) -> None
         warmup_target=settings.learning_rate if warmup else None,
         warmup_steps=warmup,
     )
-    optimizer = KernelDecayAdamW(schedule, weight_decay=settings.weight_decay, clipnorm=1.0)
-    model.compile(
-        optimizer,
-        keras.losses.CategoricalCrossentropy(label_smoothing=settings.label_smoothing),
-        metrics=["accuracy"],
-        jit_compile=settings.xla,
-    )
+    return KernelDecayAdamW(schedule, weight_decay=settings.weight_decay, clipnorm=1.0)
 
 
 def class_weights(clips: Sequence[Clip], labels: Sequence[str]) -> dict[int, float]:

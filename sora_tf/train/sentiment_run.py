@@ -1,0 +1,82 @@
+"""The run folder of a model that tells what is felt in utterances.
+
+config.json, labels.txt, split.csv, words.txt (where it has an encoder of words), model.keras (the
+best epoch), history.csv, metrics.json, predictions.csv, curves.png, confusion.png.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from sora_tf.models.dialogue import DialogueConfig
+from sora_tf.models.text import Vocabulary
+from sora_tf.tasks.sentiment import Sentiment
+from sora_tf.train.run import KIND, Run, RunError
+
+SENTIMENT = "sentiment"
+VOCABULARY = "words.txt"
+VERB = "train-text"
+
+
+@dataclass(frozen=True)
+class SentimentRunConfig:
+    """What the run was asked to do and with what.
+
+    Args:
+        model: the model.
+        name: of what it tells, by the column of the labels: "sentiment" or "emotion", say.
+        labels: class names, in the order of the scores.
+        training: the settings of `TrainConfig`, as a dict.
+        source: the table trained on.
+        columns: names that columns have in it.
+        versions: package → version.
+        kind: tells this run from a classifier's of clips.
+    """
+
+    model: DialogueConfig
+    name: str
+    labels: tuple[str, ...]
+    training: dict[str, Any]
+    source: str
+    columns: dict[str, str]
+    versions: dict[str, str] = field(default_factory=dict)
+    kind: str = SENTIMENT
+
+
+class SentimentRun(Run):
+    """The folder of the training run of such a model."""
+
+    def read_config(self) -> SentimentRunConfig:  # type: ignore[override]
+        """What the run was asked to do.
+
+        Raises:
+            RunError: there is no such run here, or its config does not read.
+        """
+
+        def made(values: dict[str, Any]) -> SentimentRunConfig:
+            if values.get(KIND) != SENTIMENT:
+                raise RunError(
+                    f"the run in {self.path} is not of utterances. Give one that `sora-tf {VERB}` "
+                    "wrote."
+                )
+            values["model"] = DialogueConfig.from_dict(values["model"])
+            return SentimentRunConfig(**values)
+
+        return self._config(made, VERB)
+
+    def sentiment(self) -> Sentiment:
+        """The trained model with all that it needs.
+
+        Raises:
+            RunError: there is none, or it does not load.
+        """
+        config = self.read_config()
+        vocabulary = None
+        if config.model.words:
+            try:
+                vocabulary = Vocabulary.read(self.path / VOCABULARY)
+            except (OSError, ValueError) as error:
+                raise RunError(
+                    f"{self.path / VOCABULARY} does not read: {error}. Train again into another "
+                    "folder."
+                ) from None
+        return Sentiment(config.name, self.load_model(), config.model, config.labels, vocabulary)
