@@ -3,7 +3,7 @@
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from sora_tf.cli.common import code, complain, print_json, report, verbosity
+from sora_tf.cli.common import OK, code, complain, print_json, verbosity
 from sora_tf.cli.settings import given_of
 
 if TYPE_CHECKING:
@@ -64,7 +64,22 @@ def train_text(args: argparse.Namespace) -> int:
         cache=args.cache,
         verbose=verbosity(args),
     )
-    return report(run.read_metrics(), run.path, args)
+    metrics = run.read_metrics()
+    if args.json:
+        print_json(metrics)
+        return OK
+    print(
+        f"{metrics['part']}: weighted F1 {metrics['weighted_f1']:.3f}, macro F1 "
+        f"{metrics['macro_f1']:.3f}, {metrics['accuracy']:.1%} of {metrics['utterances']} "
+        "utterances right"
+    )
+    for label, row in metrics["per_class"].items():
+        print(
+            f"  {label}: precision {row['precision']:.3f}, recall {row['recall']:.3f}, "
+            f"F1 {row['f1']:.3f} ({row['utterances']} utterances)"
+        )
+    print(f"run: {run.path} (metrics.json, predictions.csv, curves.png, confusion.png)")
+    return OK
 
 
 def sentiment(args: argparse.Namespace) -> int:

@@ -131,7 +131,7 @@ def read_text(path: str | os.PathLike[str], most_bytes: int = MOST_BYTES) -> str
         with open(name, "rb") as file:
             content = file.read(most_bytes + 1)
     except OSError as error:
-        raise VideoError(name, "cannot open", error.strerror, "Check the path.") from error
+        raise VideoError(name, "cannot open", str(error.strerror), "Check the path.") from error
     if len(content) > most_bytes:
         detail = f"text of more than {most_bytes} bytes"
         raise VideoError(name, "over the limit", detail, "Give a shorter one.")

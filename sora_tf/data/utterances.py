@@ -2,6 +2,7 @@
 
 import io
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -107,9 +108,11 @@ def _read(place: Path) -> pd.DataFrame:
     try:
         if place.suffix.lower() == ".parquet":
             return pd.read_parquet(place)
-        content = read_text(place, MOST_BYTES)
-        return pd.read_csv(io.StringIO(content), dtype=str, keep_default_na=False)
-    except (ValueError, OSError) as error:  # pandas's and pyarrow's own are ValueErrors
+        content = io.StringIO(read_text(place, MOST_BYTES))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)  # rows longer than the header
+            return pd.read_csv(content, dtype=str, keep_default_na=False, index_col=False)
+    except (ValueError, OSError, pd.errors.ParserWarning) as error:
         reason = " ".join(str(error).split())
         raise ValueError(
             f"read_utterances: {place} must be a table, but: {reason}. Write it again."

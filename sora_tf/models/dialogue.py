@@ -26,7 +26,7 @@ class DialogueConfig:
 
     Args:
         vector: length of an utterance's MiniLM vector; 0 leaves it out.
-        bag: length of its bag of words; 0 leaves it out.
+        bag: length V of its bag of words, see `data.words.BagOfWords`; 0 leaves it out.
         words: the encoder that is trained with the task; None leaves it out.
         relation: how messages are passed; None hears every utterance by itself.
         units: length of an utterance's vector inside.
@@ -34,7 +34,7 @@ class DialogueConfig:
     """
 
     vector: int = 384
-    bag: int = 4096
+    bag: int = 8192
     words: TextConfig | None = None
     relation: RelationConfig | None = field(
         default_factory=lambda: RelationConfig(
@@ -48,7 +48,7 @@ class DialogueConfig:
         """Checks the ranges, and that there is something to hear."""
         owner = "DialogueConfig"
         _checks.at_least(owner, "vector", self.vector, 0, "", "384 is MiniLM's.")
-        _checks.at_least(owner, "bag", self.bag, 0, "", "4096 is usual.")
+        _checks.at_least(owner, "bag", self.bag, 0, "", "8192 is usual.")
         _checks.at_least(owner, "units", self.units, 1, "channel", "64 is usual.")
         _checks.between(owner, "dropout", self.dropout, 0.0, 0.9, "0.4 is usual.")
         if not (self.vector or self.bag or self.words):
@@ -88,26 +88,25 @@ def build_dialogue(config: DialogueConfig, num_classes: int) -> keras.Model:
     _checks.at_least("build_dialogue", "num_classes", num_classes, 2, "classes", "Add labels.")
     mask = keras.Input((None,), dtype="bool", name=MASK)
     speakers = keras.Input((None, BEFORE), name=SPEAKERS)
-    inputs, parts = {MASK: mask, SPEAKERS: speakers}, []
+    inputs, said = {MASK: mask, SPEAKERS: speakers}, []
     if config.vector:
         inputs[VECTORS] = keras.Input((None, config.vector), name=VECTORS)
         x = FrameNorm(name="vectors_norm")(inputs[VECTORS])
-        x = layers.Dropout(config.dropout, name="vectors_dropout")(x)
-        parts.append(layers.Dense(config.units, name="vectors_part")(x))
+        said.append(layers.Dropout(config.dropout, name="vectors_dropout")(x))
     if config.bag:
         inputs[BAG] = keras.Input((None, config.bag), name=BAG)
-        x = layers.Dropout(config.dropout, name="bag_dropout")(inputs[BAG])
-        parts.append(layers.Dense(config.units, name="bag_part")(x))
+        said.append(layers.Dropout(config.dropout, name="bag_dropout")(inputs[BAG]))
     if config.words:
         inputs[WORDS] = keras.Input((None, config.words.length), dtype="int32", name=WORDS)
-        x = encode_sentences(inputs[WORDS], mask, config.words)
-        parts.append(layers.Dense(config.units, name="words_part")(x))
-    x = layers.Add(name="parts")(parts) if len(parts) > 1 else parts[0]
-    x = layers.ReLU(name="said")(x)
+        said.append(encode_sentences(inputs[WORDS], mask, config.words))
+    alone = layers.Concatenate(name="said")(said) if len(said) > 1 else said[0]
+    parts = [layers.Dense(num_classes, name="alone")(alone)]
     if config.relation:
-        told = layers.Concatenate(name="told")([x, speakers])
-        x = layers.Concatenate(name="heard")([x, relate(told, mask, config.relation)])
-    x = layers.Dropout(config.dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, name="logits", dtype="float32")(x)
+        x = layers.Dense(config.units, activation="relu", name="short")(alone)
+        x = layers.Concatenate(name="told")([x, speakers])
+        x = relate(x, mask, config.relation)
+        x = layers.Dropout(config.dropout, name="dropout")(x)
+        parts.append(layers.Dense(num_classes, use_bias=False, name="together")(x))
+    logits = layers.Add(name="logits", dtype="float32")(parts) if len(parts) > 1 else parts[0]
     scores = layers.Softmax(name=SCORES, dtype="float32")(logits)
     return keras.Model(inputs, scores, name="dialogue")

@@ -41,7 +41,7 @@ def sentence_vectors(
 
 def _read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             names, vectors = file[NAMES], file[VECTORS]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
         return {}

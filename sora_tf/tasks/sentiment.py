@@ -8,7 +8,7 @@ from scipy.sparse import csr_matrix
 
 from sora_tf._keras import keras
 from sora_tf.data.utterances import Utterance, dialogues
-from sora_tf.data.words import bag_of_words
+from sora_tf.data.words import BagOfWords
 from sora_tf.models.dialogue import (
     BAG,
     BEFORE,
@@ -61,6 +61,7 @@ class Heard:
 def hear(
     utterances: Sequence[Utterance],
     config: DialogueConfig,
+    bag: BagOfWords | None,
     vocabulary: Vocabulary | None,
     vectors: np.ndarray | None,
 ) -> Heard:
@@ -69,6 +70,7 @@ def hear(
     Args:
         utterances: M of them.
         config: the model.
+        bag: of its bags of words, if it takes them.
         vocabulary: of its encoder of words, if it has one.
         vectors: (M, 384) MiniLM vectors, if it takes them.
     """
@@ -78,7 +80,7 @@ def hear(
         dense[VECTORS] = vectors
     if config.words and vocabulary is not None:
         dense[WORDS] = vocabulary.tokens(texts, config.words.length)
-    return Heard(dense, bag_of_words(texts, config.bag) if config.bag else None)
+    return Heard(dense, bag.weigh(texts) if config.bag and bag is not None else None)
 
 
 class Sentiment:
@@ -89,6 +91,7 @@ class Sentiment:
         model: from `build_dialogue`.
         config: what it was built from.
         labels: names of the classes C.
+        bag: of its bags of words, if it takes them.
         vocabulary: of its encoder of words, if it has one.
     """
 
@@ -98,12 +101,14 @@ class Sentiment:
         model: keras.Model,
         config: DialogueConfig,
         labels: Sequence[str],
+        bag: BagOfWords | None = None,
         vocabulary: Vocabulary | None = None,
     ):
         self.name = name
         self.labels = tuple(labels)
         self._model = model
         self._config = config
+        self._bag = bag
         self._vocabulary = vocabulary
 
     def scores(
@@ -117,7 +122,7 @@ class Sentiment:
         """
         if vectors is None and self._config.vector:
             vectors = sentence_vectors([one.text for one in utterances])
-        heard = hear(utterances, self._config, self._vocabulary, vectors)
+        heard = hear(utterances, self._config, self._bag, self._vocabulary, vectors)
         return score(self._model, heard, dialogues(utterances), self._config.reach)
 
 

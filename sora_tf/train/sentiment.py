@@ -15,6 +15,7 @@ from sora_tf._files import write_json
 from sora_tf._keras import keras
 from sora_tf.data import Clip, split
 from sora_tf.data.utterances import Utterance, dialogues, read_utterances
+from sora_tf.data.words import BagOfWords
 from sora_tf.models.dialogue import MASK, DialogueConfig, build_dialogue
 from sora_tf.models.sentence_vectors import sentence_vectors
 from sora_tf.models.text import Vocabulary
@@ -23,14 +24,13 @@ from sora_tf.train.fit import optimizer_of
 from sora_tf.train.metrics import classification_metrics
 from sora_tf.train.plots import plot_confusion, plot_curves
 from sora_tf.train.run import RunError, versions, write_csv
-from sora_tf.train.sentiment_run import VOCABULARY, SentimentRun, SentimentRunConfig
+from sora_tf.train.sentiment_run import BAG, VOCABULARY, SentimentRun, SentimentRunConfig
 from sora_tf.train.settings import TrainConfig
 
 LOG = logging.getLogger(__name__)
 TRAIN, CHOOSE, TEST = "train", "val", "test"
 CHOOSING = 0.2  # of the training dialogues choose the epoch, where no split "val" does
 BALANCE = 0.5  # classes are weighted by their rarity to this power: 0 as they are, 1 all alike
-MOST_WORDS = 8000
 
 
 def usual_sentiment_training() -> TrainConfig:
@@ -57,8 +57,8 @@ def train_sentiment(
     Args:
         table, columns: as in `read_utterances`.
         out: the run folder; one that is finished is given back as it is.
-        model: what to train; None is `DialogueConfig()`. The vocabulary of its encoder of words
-            is made from the training texts.
+        model: what to train; None is `DialogueConfig()`. Its `bag` and `words.vocabulary` are
+            how many terms it may have at most; they are those of the training texts.
         training: how; None is `usual_sentiment_training()`.
         cache: .npz of MiniLM vectors, to share between runs; None makes them afresh.
         verbose: as in `model.fit`.
@@ -77,11 +77,17 @@ def train_sentiment(
     utterances = _parted(read_utterances(table, columns), settings.seed)
     learnt = [one for one in utterances if one.split == TRAIN]
     labels = tuple(sorted({one.label for one in learnt}))
-    _checks.at_least("train_sentiment", "labels of the training part", len(labels), 2, "", "Add.")
+    _checks.at_least(
+        "train_sentiment", "labels of the training part", len(labels), 2, "", "Add some."
+    )
     config = model or DialogueConfig()
-    vocabulary = None
+    texts = [one.text for one in learnt]
+    bag = vocabulary = None
+    if config.bag:
+        bag = BagOfWords.of(texts, config.bag)
+        config = replace(config, bag=bag.size)
     if config.words:
-        vocabulary = Vocabulary.of([one.text for one in learnt], MOST_WORDS)
+        vocabulary = Vocabulary.of(texts, config.words.vocabulary)
         config = replace(config, words=replace(config.words, vocabulary=vocabulary.size))
     wanted = SentimentRunConfig(
         config,
@@ -101,11 +107,17 @@ def train_sentiment(
         LOG.info("the run in %s is finished; give another --out to train again", run.path)
         return run
     run.write_config(wanted)
+    parts = {one.dialogue: one.split for one in utterances}
+    rows = [{"dialogue": dialogue, "split": part} for dialogue, part in parts.items()]
+    write_csv(run.path / "split.csv", ["dialogue", "split"], rows)
+    if bag:
+        bag.write(run.path / BAG)
     if vocabulary:
         vocabulary.write(run.path / VOCABULARY)
-    texts = [one.text for one in utterances]
-    vectors = sentence_vectors(texts, cache) if config.vector else None
-    heard = hear(utterances, config, vocabulary, vectors)
+    vectors = None
+    if config.vector:
+        vectors = sentence_vectors([one.text for one in utterances], cache)
+    heard = hear(utterances, config, bag, vocabulary, vectors)
     trained, history = _fit(heard, utterances, labels, config, settings, verbose)
     run.write_model(trained)
     run.write_history(history)
@@ -114,7 +126,7 @@ def train_sentiment(
     return run
 
 
-def weighted_f1(truth: Sequence[Any], predicted: Sequence[Any]) -> float:
+def weighted_f1(truth: np.ndarray, predicted: np.ndarray) -> float:
     """The mean of the classes' F1, each weighted by how often it is true."""
     return float(f1_score(truth, predicted, average="weighted"))
 
@@ -265,13 +277,12 @@ def _judge(run, network, heard, utterances, config):
     groups = [group for group in dialogues(utterances) if utterances[group[0]].split == part]
     scores = score(network, heard, groups, config.model.reach)[rows]
     truth = np.array([config.labels.index(utterances[n].label) for n in rows])
-    metrics = classification_metrics(truth, scores, config.labels)
-    metrics = {
-        "part": part,
-        "weighted_f1": weighted_f1(truth, scores.argmax(axis=1)),
-        **metrics,
-        "skipped": [],
+    metrics = _of_utterances(classification_metrics(truth, scores, config.labels))
+    metrics["per_class"] = {
+        label: _of_utterances(row) for label, row in metrics["per_class"].items()
     }
+    score_f1 = weighted_f1(truth, scores.argmax(axis=1))
+    metrics = {"part": part, "weighted_f1": score_f1, **metrics}
     table = [
         {
             "dialogue": utterances[n].dialogue,
@@ -286,3 +297,8 @@ def _judge(run, network, heard, utterances, config):
     title = f"{metrics['accuracy']:.1%} of {len(rows)} utterances right"
     plot_confusion(metrics["confusion"], config.labels, run.path / "confusion.png", title)
     write_json(run.metrics_path, metrics)
+
+
+def _of_utterances(values: dict[str, Any]) -> dict[str, Any]:
+    """The same, what is counted called by its name."""
+    return {("utterances" if name == "clips" else name): value for name, value in values.items()}

@@ -1,19 +1,23 @@
 """The run folder of a model that tells what is felt in utterances.
 
-config.json, labels.txt, split.csv, words.txt (where it has an encoder of words), model.keras (the
-best epoch), history.csv, metrics.json, predictions.csv, curves.png, confusion.png.
+config.json, labels.txt, split.csv, bag.json and words.txt (the terms of its bags of words and of
+its encoder of words, where it has them), model.keras (the best epoch), history.csv, metrics.json,
+predictions.csv, curves.png, confusion.png.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
+from sora_tf.data.words import BagOfWords
 from sora_tf.models.dialogue import DialogueConfig
 from sora_tf.models.text import Vocabulary
 from sora_tf.tasks.sentiment import Sentiment
-from sora_tf.train.run import KIND, Run, RunError
+from sora_tf.train.run import KIND, Made, Run, RunError
 
 SENTIMENT = "sentiment"
-VOCABULARY = "words.txt"
+BAG, VOCABULARY = "bag.json", "words.txt"
 VERB = "train-text"
 
 
@@ -70,13 +74,15 @@ class SentimentRun(Run):
             RunError: there is none, or it does not load.
         """
         config = self.read_config()
-        vocabulary = None
-        if config.model.words:
-            try:
-                vocabulary = Vocabulary.read(self.path / VOCABULARY)
-            except (OSError, ValueError) as error:
-                raise RunError(
-                    f"{self.path / VOCABULARY} does not read: {error}. Train again into another "
-                    "folder."
-                ) from None
-        return Sentiment(config.name, self.load_model(), config.model, config.labels, vocabulary)
+        asked = config.model
+        bag = self._read(BagOfWords.read, BAG) if asked.bag else None
+        vocabulary = self._read(Vocabulary.read, VOCABULARY) if asked.words else None
+        return Sentiment(config.name, self.load_model(), asked, config.labels, bag, vocabulary)
+
+    def _read(self, read: Callable[[Path], Made], name: str) -> Made:
+        try:
+            return read(self.path / name)
+        except (OSError, ValueError) as error:
+            raise RunError(
+                f"{self.path / name} does not read: {error}. Train again into another folder."
+            ) from None
