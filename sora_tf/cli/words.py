@@ -25,7 +25,7 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument(
         "--alone", action="store_true", help="hear each utterance without those around it"
     )
-    sub.add_argument("--epochs", type=int, help="default 12")
+    sub.add_argument("--epochs", type=int, help="default 8")
     sub.add_argument("--batch-size", type=int, help="dialogues in a step (default 16)")
     sub.add_argument("--learning-rate", type=float, help="default 0.001")
     sub.add_argument("--cache", metavar="NPZ", help="sentence vectors, to share between runs")

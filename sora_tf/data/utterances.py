@@ -4,7 +4,7 @@ import io
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -87,6 +87,7 @@ def read_utterances(
     found = [
         Utterance(**dict(zip(text, row, strict=True))) for row in zip(*text.values(), strict=True)
     ]
+    found = [replace(one, split=one.split or None) for one in found]
     kept = [one for one in found if one.text and one.label]
     if not kept:
         raise ValueError(

@@ -120,7 +120,9 @@ def encode_sentences(tokens: tf.Tensor, mask: tf.Tensor, config: TextConfig) -> 
     Reference: Joulin et al., "Bag of Tricks for Efficient Text Classification", EACL 2017, for
         the mean; Kim, "Convolutional Neural Networks for Sentence Classification", EMNLP 2014.
     """
-    flat = FoldFrames(name="text_fold")(tokens)  # (B·N, L)
+    # Batches of a `keras.utils.Sequence` come without their shapes.
+    known = layers.Reshape((-1, config.length), name="text_shape")(tokens)
+    flat = FoldFrames(name="text_fold")(known)  # (B·N, L)
     real = RealTokens(name="text_real")(flat)
     x = TokenVectors(config.vocabulary, config.width, config.length, name="text_words")(flat)
     x = layers.Dropout(config.dropout, name="text_dropout")(x)

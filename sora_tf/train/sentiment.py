@@ -35,7 +35,7 @@ BALANCE = 0.5  # classes are weighted by their rarity to this power: 0 as they a
 
 def usual_sentiment_training() -> TrainConfig:
     """What suits dialogues."""
-    return TrainConfig(epochs=12, batch_size=16, learning_rate=1e-3)
+    return TrainConfig(epochs=8, batch_size=16, learning_rate=1e-3)
 
 
 def train_sentiment(

@@ -37,11 +37,18 @@ def test_order_is_a_number(tmp_path):
 
 
 def test_parquet_and_rows_that_stand_alone(tmp_path):
-    table = pd.DataFrame({"text": ["好", None, "مرحبا", "😂"], "label": ["a", "b", "", "c"]})
+    table = pd.DataFrame(
+        {
+            "text": ["好", None, "مرحبا", "😂"],
+            "label": ["a", "b", "", "c"],
+            "split": ["train", "", "", None],
+        }
+    )
     table.to_parquet(tmp_path / "a.parquet")
     found = read_utterances(tmp_path / "a.parquet")
     assert texts(found) == ["好", "😂"]  # the others have no text or no label
     assert [list(group) for group in dialogues(found)] == [[0], [1]]
+    assert [one.split for one in found] == ["train", None]
 
 
 def test_words_that_pandas_takes_for_nothing(tmp_path):
