@@ -12,6 +12,7 @@ from sora_tf.layers.fusion import FusionBlock, ModalityDropout
 from sora_tf.layers.norm import FrameNorm
 from sora_tf.layers.pooling import MaskedMeanPool
 from sora_tf.models.sora import GLOBAL_VECTOR, SCORES
+from sora_tf.models.sound import SoundConfig, encode_sound
 
 layers = keras.layers
 
@@ -61,9 +62,11 @@ class FusionConfig:
 
 
 def build_fusion(
-    sets: Mapping[str, tuple[int | None, int]],
+    sets: Mapping[str, tuple[int | None, ...]],
     num_classes: int | None = None,
     config: FusionConfig | None = None,
+    *,
+    sound: SoundConfig | None = None,
 ) -> keras.Model:
     """Builds the model that fuses node sets.
 
@@ -72,6 +75,8 @@ def build_fusion(
             others, in the order that the model will keep.
         num_classes: classes to tell apart; None leaves the classifier out.
         config: how; None is `FusionConfig()`.
+        sound: where given, "sound" are log-mel windows (S, F, M), as `load_sound` makes them, and
+            its encoder is trained with the rest.
 
     Returns:
         A model from {NAME: (B, n, D), NAME_mask: (B, n) bool, NAME_times: (B, n, 2) in s} of every
@@ -84,9 +89,13 @@ def build_fusion(
     config = config or FusionConfig()
     if not sets:
         raise ValueError("build_fusion: sets must not be empty, got none. Give one or more.")
-    inputs = {name: _inputs(name, *shape) for name, shape in sets.items()}
-    vector = fuse(inputs, config)
-    flat = {node.name: node for nodes in inputs.values() for node in nodes}
+    inputs = {name: _inputs(name, shape) for name, shape in sets.items()}
+    nodes = dict(inputs)
+    if sound is not None and SOUND in nodes:
+        windows, mask, times = nodes[SOUND]
+        nodes[SOUND] = [encode_sound(windows, mask, sound), mask, times]
+    vector = fuse(nodes, config)
+    flat = {node.name: node for parts in inputs.values() for node in parts}
     if num_classes is None:
         return keras.Model(flat, vector, name="fusion")
     _checks.at_least("build_fusion", "num_classes", num_classes, 2, "classes", "None is without.")
@@ -134,9 +143,10 @@ def fuse(nodes: Nodes, config: FusionConfig) -> tf.Tensor:
     return layers.Activation("linear", name=GLOBAL_VECTOR, dtype="float32")(whole)
 
 
-def _inputs(name, length, features):
+def _inputs(name, shape):
+    length = shape[0]
     return [
-        keras.Input((length, features), name=name),
+        keras.Input(shape, name=name),
         keras.Input((length,), dtype=tf.bool, name=f"{name}_mask"),
         keras.Input((length, 2), name=f"{name}_times"),
     ]
