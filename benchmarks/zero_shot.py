@@ -136,7 +136,7 @@ def main() -> None:
             before = vectors.predict(fed(everything), batch_size=32, verbose=0)
             settings = replace(usual_training(config), seed=seed)
             head = learner(model, texts[seen], settings, len(learnt))
-            weight = 1 / np.bincount(truth[learnt], minlength=len(labels))
+            weight = 1 / np.maximum(np.bincount(truth[learnt], minlength=len(labels)), 1)
             head.fit(
                 fed(learnt),
                 one_hot[learnt][:, seen],

@@ -17,6 +17,7 @@ from sora_tf.cli import (
     detect,
     export,
     finetune,
+    fuse,
     learn,
     look,
     summarize,
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
     for group in (
         train,
         finetune,
+        fuse,
         tune,
         learn,
         use,

@@ -67,13 +67,32 @@ def classify(args: argparse.Namespace) -> int:
     """Names files by a run's model, with scores over time for long files."""
     from sora_tf._progress import progress
     from sora_tf.tasks.classify import classify_files
+    from sora_tf.train.fused_run import is_fused
     from sora_tf.train.run import Run
 
+    if is_fused(args.run):
+        return _classify_fused(args)
     run = Run(args.run)
     config = run.read_config()
     seconds = config.clip_seconds if args.window is None else args.window
     reading = reading_of(config, seconds, args.step)
     answers = classify_files(run.load_model(), config.labels, args.files, reading)
+    return print_answers(progress(answers, "files", len(args.files)), print_scores, args)
+
+
+def _classify_fused(args: argparse.Namespace) -> int:
+    from sora_tf._progress import progress
+    from sora_tf.data import Clip
+    from sora_tf.data.fused import FusedClip
+    from sora_tf.tasks.fused import classify_fused
+    from sora_tf.train.fused_run import FusedRun, reader_of
+
+    if args.window is not None or args.step is not None:
+        raise ValueError("classify: a run that fuses takes whole files. Leave --window out.")
+    run = FusedRun(args.run)
+    config = run.read_config()
+    items = [FusedClip(Clip(path, "")) for path in args.files]
+    answers = classify_fused(run.load_model(), config.labels, items, reader_of(config))
     return print_answers(progress(answers, "files", len(args.files)), print_scores, args)
 
 

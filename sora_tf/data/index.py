@@ -23,6 +23,7 @@ SOUND_SUFFIXES = {
 SPLITS = ("train", "val", "test")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(://|::)")
 COLUMNS = ("path", "label", "start", "end", "split", "group")
+MORE_COLUMNS = ("sound", "subtitles", "caption")  # of clips that are fused, see `read_fused`
 
 
 @dataclass(frozen=True)
@@ -276,7 +277,7 @@ def _read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
         raise ValueError(
             f"read_index: {path} must be a Parquet table, but: {error}. Write it again."
         ) from None
-    kept = table.select([name for name in COLUMNS if name in table.column_names])
+    kept = table.select([name for name in (*COLUMNS, *MORE_COLUMNS) if name in table.column_names])
     return table.column_names, kept.to_pylist()
 
 

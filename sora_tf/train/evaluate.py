@@ -1,12 +1,13 @@
 """What a run scores on clips it was not trained on."""
 
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from sora_tf._files import write_json
-from sora_tf.data import Problems, clip_dataset, read_index
+from sora_tf.data import Clip, Problems, clip_dataset, read_index
 from sora_tf.models.video_model import clips_at_once
 from sora_tf.train.metrics import classification_metrics
 from sora_tf.train.plots import plot_confusion
@@ -71,22 +72,49 @@ def evaluate_run(
         raise RunError(f"not one clip could be read; the first: {problems.lines()[0]}")
     truth, scores = np.concatenate(truths).argmax(axis=1), np.concatenate(outputs)
     read = [clip for clip in clips if clip.name not in problems.names()]
+    name = part if source is None else os.path.abspath(source)
+    return write_judged(run, name, read, truth, scores, config.labels, problems)
+
+
+def write_judged(
+    run: Run,
+    part: str,
+    clips: Sequence[Clip],
+    truth: np.ndarray,
+    scores: np.ndarray,
+    labels: Sequence[str],
+    problems: Problems,
+) -> dict[str, Any]:
+    """Writes metrics.json, predictions.csv and confusion.png into a run.
+
+    Args:
+        run: the run.
+        part: what was judged.
+        clips: N clips that read.
+        truth: (N,) their classes.
+        scores: (N, C).
+        labels: the C names.
+        problems: the clips that did not read.
+
+    Returns:
+        As `evaluate_run`.
+    """
     metrics = {
-        "part": part if source is None else os.path.abspath(source),
-        **classification_metrics(truth, scores, config.labels),
+        "part": part,
+        **classification_metrics(truth, scores, labels),
         "skipped": problems.lines(),
     }
     rows = [
         {
             "path": clip.name,
             "label": clip.label,
-            "predicted": config.labels[int(score.argmax())],
-            **{f"p({label})": f"{p:.6f}" for label, p in zip(config.labels, score, strict=True)},
+            "predicted": labels[int(score.argmax())],
+            **{f"p({label})": f"{p:.6f}" for label, p in zip(labels, score, strict=True)},
         }
-        for clip, score in zip(read, scores, strict=True)
+        for clip, score in zip(clips, scores, strict=True)
     ]
     write_csv(run.path / "predictions.csv", list(rows[0]), rows)
     title = f"{metrics['accuracy']:.1%} of {metrics['clips']} clips right"
-    plot_confusion(metrics["confusion"], config.labels, run.path / "confusion.png", title)
+    plot_confusion(metrics["confusion"], labels, run.path / "confusion.png", title)
     write_json(run.metrics_path, metrics)
     return metrics

@@ -1,0 +1,110 @@
+"""The run folder of a model that fuses what is seen, heard and said.
+
+config.json, labels.txt, split.csv, model.keras (the best epoch, from nodes to scores), history.csv,
+metrics.json, predictions.csv, curves.png, confusion.png, and checkpoint/ (the last epoch).
+"""
+
+import json
+import os
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sora_tf.config import SoraConfig
+from sora_tf.data.sound import MelConfig
+from sora_tf.models.fusion import FRAME, SENTENCE, SOUND, FusionConfig
+from sora_tf.models.minilm import SentenceEncoder
+from sora_tf.models.sora import build_sora
+from sora_tf.models.sound import SoundConfig
+from sora_tf.tasks.nodes import NodeReader
+from sora_tf.train.run import KIND, Run, RunError
+from sora_tf.train.settings import usual_training
+
+FUSED = "fused"
+SETS = (FRAME, SOUND, SENTENCE)
+
+
+@dataclass(frozen=True)
+class FusedRunConfig:
+    """What the run was asked to do and with what.
+
+    Args:
+        sets: which of "frame", "sound" and "sentence" it knows.
+        model: the video model whose frame vectors are the nodes that are seen.
+        fusion: how the sets are fused.
+        sound: the encoder of sound.
+        labels: class names, in the order of the scores.
+        fit: how frames are made to fit.
+        training: the settings of `TrainConfig`, as a dict.
+        source: the folder or table trained on.
+        versions: package → version.
+        kind: tells this run from a classifier's of pictures alone.
+    """
+
+    sets: tuple[str, ...]
+    model: SoraConfig
+    fusion: FusionConfig
+    sound: SoundConfig
+    labels: tuple[str, ...]
+    fit: str
+    training: dict[str, Any]
+    source: str
+    versions: dict[str, str] = field(default_factory=dict)
+    kind: str = FUSED
+
+
+def is_fused(path: str | os.PathLike[str]) -> bool:
+    """Whether a folder holds the run of a model that fuses."""
+    try:
+        values = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(values, dict) and values.get(KIND) == FUSED
+
+
+class FusedRun(Run):
+    """The folder of the training run of such a model."""
+
+    def read_config(self) -> FusedRunConfig:  # type: ignore[override]
+        """What the run was asked to do.
+
+        Raises:
+            RunError: there is no such run here, or its config does not read.
+        """
+
+        def made(values: dict[str, Any]) -> FusedRunConfig:
+            if values.get(KIND) != FUSED:
+                raise RunError(
+                    f"the run in {self.path} does not fuse. Give one that `sora-tf fuse` wrote."
+                )
+            sound = dict(values["sound"])
+            sound["mel"] = MelConfig(**sound["mel"])
+            sound["channels"] = tuple(sound["channels"])
+            values["sets"] = tuple(values["sets"])
+            values["model"] = SoraConfig.from_dict(values["model"])
+            values["fusion"] = FusionConfig(**values["fusion"])
+            values["sound"] = SoundConfig(**sound)
+            return FusedRunConfig(**values)
+
+        return self._config(made, "fuse")
+
+
+def reader_of(config: FusedRunConfig, folder: Path | None = None) -> NodeReader:
+    """What reads clips as the run's nodes.
+
+    Args:
+        config: the run's.
+        folder: where nodes are kept.
+
+    Raises:
+        ImportError: the extra "pretrained" or "text" is not installed, and it needs it.
+    """
+    weights = usual_training(config.model).weights
+    return NodeReader(
+        build_sora(config.model, weights=weights) if FRAME in config.sets else None,
+        config.fit,
+        config.sound.mel if SOUND in config.sets else None,
+        SentenceEncoder() if SENTENCE in config.sets else None,
+        json.dumps([asdict(config.model), weights]),
+        folder,
+    )
