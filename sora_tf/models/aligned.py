@@ -14,6 +14,7 @@ import numpy as np
 from sora_tf import config as configs
 from sora_tf._keras import keras
 from sora_tf.config import SoraConfig
+from sora_tf.layers.clipped_norm import ClippedNorm
 from sora_tf.layers.first_values import FirstValues
 from sora_tf.layers.frames import UnfoldFrames
 from sora_tf.layers.norm import FrameNorm
@@ -102,6 +103,9 @@ def build_aligned(words: Words, config: SoraConfig | str = "lite") -> VideoModel
     learned = layers.Dense(
         words.vectors.shape[1], kernel_initializer="zeros", name=LEARNED, dtype="float32"
     )(FrameNorm(name="text_norm")(model.output))
+    # Bounded, so that the words of ImageNet keep a say about what was not learned from.
+    learned = ClippedNorm(name="text_learned_bounded")(learned)
+    x = layers.UnitNormalization(name="text_words", dtype="float32")(x)
     x = layers.Add(name="text_sum")([x, learned])
     x = layers.UnitNormalization(name=TEXT_VECTOR, dtype="float32")(x)
     named.set_weights([SHARPNESS * words.kernel, SHARPNESS * words.bias])

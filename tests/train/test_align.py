@@ -109,7 +109,7 @@ def test_align_learns_and_writes_a_classifier(aligned, clips, encoder):
         frame = tf.image.resize(load_sample_image(name), (224, 224))
         clip = np.stack([[frame] * 3])
         gains = (model(clip).numpy() - bare(clip).numpy()) @ texts.T
-        assert gains[0, place] > gains[0, 1 - place]
+        assert gains[0, place] > 0.05 + gains[0, 1 - place]
 
 
 def test_align_goes_on_with_the_same_texts_alone(aligned, clips, config):
