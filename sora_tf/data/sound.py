@@ -123,8 +123,8 @@ def sound_windows(sound: Sound, config: MelConfig, count: int | None = None) -> 
     Args:
         sound: at `config.rate`.
         config: how sound becomes windows.
-        count: windows of the answer, S: of more, so many evenly spread are taken; fewer are
-            followed by silent ones that are not real. None is as many as cover the sound.
+        count: windows of the answer, S: where more cover the sound, so many evenly spread are
+            taken; where fewer do, windows go on after its end. None is as many as cover it.
     Raises:
         ValueError: `count` is below 1, or the sound has another rate.
     """

@@ -10,8 +10,8 @@ from sora_tf.data.sound import MelConfig
 from sora_tf.data.sound_dataset import SOUND, SOUND_MASK
 from sora_tf.layers.frames import FoldFrames, UnfoldFrames
 from sora_tf.layers.pooling import MaskedMeanPool
-from sora_tf.layers.statistics import SpectrumStatistics
-from sora_tf.models.convolutions import conv, norm
+from sora_tf.layers.statistics import CepstrumStatistics
+from sora_tf.models.convolutions import NORM_MOMENTUM, conv, norm
 from sora_tf.models.sora import GLOBAL_VECTOR, SCORES
 
 layers = keras.layers
@@ -27,7 +27,8 @@ class SoundConfig:
     Args:
         mel: how sound becomes log-mel windows.
         channels: output channels of each 3×3 convolution; each halves time and bands.
-        features: length D of the vector per window.
+        coefficients: K of the cepstrum; 3·K - 1 statistics of it are a part of the vectors.
+        features: length D of the vector per window, above 3·K - 1.
         dropout: share of what goes into the vectors, and of the pooled one, dropped in training.
     Raises:
         ValueError: a number out of its range, or more halvings than a window has room for.
@@ -35,13 +36,17 @@ class SoundConfig:
 
     mel: MelConfig = field(default_factory=MelConfig)
     channels: tuple[int, ...] = (8, 16, 32, 64)
+    coefficients: int = 20
     features: int = 128
     dropout: float = 0.3
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
         owner = "SoundConfig"
-        _checks.at_least(owner, "features", self.features, 1, "channel", "128 is usual.")
+        remedy = "20 is usual."
+        _checks.between(owner, "coefficients", self.coefficients, 2, self.mel.mels, remedy)
+        plain, remedy = 3 * self.coefficients - 1, "128 is usual."
+        _checks.above(owner, "features", self.features, plain, "statistics", remedy)
         _checks.between(owner, "dropout", self.dropout, 0.0, 0.9, "0 turns it off.")
         least = SMALLEST * 2 ** (len(self.channels) - 1)
         if (
@@ -72,8 +77,8 @@ def sound_inputs(config: SoundConfig, windows: int | None = None) -> dict[str, t
 def encode_sound(windows: tf.Tensor, mask: tf.Tensor, config: SoundConfig) -> tf.Tensor:
     """Adds the encoder to a graph, shared by all windows.
 
-    Convolutions look for patterns in time and pitch; beside them go plain statistics of each
-    band, which a few dozen sounds are enough to learn from.
+    The first values of a vector are statistics of the cepstrum, standardised, which a few dozen
+    sounds are enough to learn from; the others come from convolutions over time and pitch.
 
     Args:
         windows: (B, S, F, M) float32, as `load_sound` makes them.
@@ -84,17 +89,22 @@ def encode_sound(windows: tf.Tensor, mask: tf.Tensor, config: SoundConfig) -> tf
     """
     x = FoldFrames(name="sound_fold")(windows)  # (B·S, F, M)
     x = layers.Rescaling(0.25, offset=1.0, name="sound_rescale")(x)
-    plain = norm(SpectrumStatistics(name="sound_statistics")(x), "sound_statistics")
-    y = layers.Reshape((*x.shape[1:], 1), name="sound_image")(x)
+    plain = CepstrumStatistics(config.coefficients, name="sound_statistics")(x)
+    plain = layers.BatchNormalization(
+        momentum=NORM_MOMENTUM, center=False, scale=False, name="sound_standardise"
+    )(plain)
+    x = layers.Reshape((*x.shape[1:], 1), name="sound_image")(x)
     for number, channels in enumerate(config.channels):
-        y = conv(y, channels, 3, strides=2, name=f"sound_{number}")
-    y = layers.Reshape((y.shape[1], -1), name="sound_in_time")(y)  # (B·S, F', M'·C)
-    mean = layers.GlobalAveragePooling1D(name="sound_mean")(y)
-    peak = layers.GlobalMaxPooling1D(name="sound_peak")(y)
-    x = layers.Concatenate(name="sound_seen")([plain, mean, peak])
+        x = conv(x, channels, 3, strides=2, name=f"sound_{number}")
+    x = layers.Reshape((x.shape[1], -1), name="sound_in_time")(x)  # (B·S, F', M'·C)
+    mean = layers.GlobalAveragePooling1D(name="sound_mean")(x)
+    peak = layers.GlobalMaxPooling1D(name="sound_peak")(x)
+    x = layers.Concatenate(name="sound_seen")([mean, peak])
     x = layers.Dropout(config.dropout, name="sound_dropout")(x)
-    x = layers.Dense(config.features, use_bias=False, name="sound_projection")(x)
+    learnt = config.features - plain.shape[-1]
+    x = layers.Dense(learnt, use_bias=False, name="sound_projection")(x)
     x = layers.ReLU(6.0, name="sound_relu")(norm(x, "sound"))
+    x = layers.Concatenate(name="sound_both")([plain, x])
     x = UnfoldFrames(name="sound_unfold")([x, mask])
     return layers.Activation("linear", name=SOUND_VECTORS, dtype="float32")(x)
 
@@ -124,5 +134,8 @@ def build_sound_model(
     remedy = "None leaves them out."
     _checks.at_least("build_sound_model", "num_classes", num_classes, 2, "classes", remedy)
     x = layers.Dropout(config.dropout, name="dropout")(x)
-    logits = layers.Dense(num_classes, name="logits", dtype="float32")(x)
+    # Random weights of so many standardised values would shout: from zeros, all are alike at first.
+    logits = layers.Dense(num_classes, kernel_initializer="zeros", name="logits", dtype="float32")(
+        x
+    )
     return keras.Model(heard, layers.Softmax(name=SCORES, dtype="float32")(logits), name="sound")

@@ -1,0 +1,105 @@
+"""The encoder of sound: shapes, masks, files, TFLite, and that it learns."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from sounds import tone, write_wav
+
+from sora_tf._keras import keras
+from sora_tf.data import Clip
+from sora_tf.data.sound import MelConfig
+from sora_tf.data.sound_augment import SoundAugment
+from sora_tf.data.sound_dataset import sound_dataset
+from sora_tf.models.sora import GLOBAL_VECTOR
+from sora_tf.models.sound import SOUND_VECTORS, SoundConfig, build_sound_model
+
+SMALL = SoundConfig(mel=MelConfig(mels=16), channels=(4, 8), coefficients=4, features=16)
+
+
+@pytest.fixture(scope="module")
+def heard():
+    rng = np.random.default_rng(0)
+    mask = np.array([[True, True, False], [True, True, True]])
+    return {"sound": rng.normal(-4, 2, (2, 3, 100, 16)).astype("f4"), "sound_mask": mask}
+
+
+def test_shapes_and_scores(heard):
+    model = build_sound_model(SMALL, 3)
+    scores = model.predict_on_batch(heard)
+    assert scores.shape == (2, 3)
+    np.testing.assert_allclose(scores.sum(axis=1), 1.0, atol=1e-6)
+    vectors = model.get_layer(SOUND_VECTORS).output
+    assert tuple(vectors.shape) == (None, None, 16)
+    assert build_sound_model(SMALL).predict_on_batch(heard).shape == (2, 16)
+
+
+def test_windows_are_encoded_one_by_one_and_masked_ones_do_not_count(heard):
+    model = build_sound_model(SMALL, 3)
+    outputs = [model.get_layer(name).output for name in (SOUND_VECTORS, GLOBAL_VECTOR)]
+    look = keras.Model(model.input, outputs)
+    vectors, pooled = look.predict_on_batch(heard)
+    np.testing.assert_allclose(pooled[0], vectors[0, :2].mean(axis=0), atol=1e-6)
+    alone, _ = look.predict_on_batch(
+        {"sound": heard["sound"][:1, 1:2], "sound_mask": heard["sound_mask"][:1, 1:2]}
+    )
+    np.testing.assert_allclose(alone[0, 0], vectors[0, 1], atol=1e-5)
+    other = {**heard, "sound": heard["sound"].copy()}
+    other["sound"][0, 2] = 9.0
+    np.testing.assert_allclose(
+        model.predict_on_batch(other), model.predict_on_batch(heard), atol=1e-6
+    )
+    nothing = {**heard, "sound_mask": np.zeros((2, 3), bool)}
+    assert np.isfinite(model.predict_on_batch(nothing)).all()
+
+
+def test_files_and_tflite_give_the_same(heard, tmp_path):
+    model = build_sound_model(SMALL, 3, windows=3)
+    wanted = model.predict_on_batch(heard)
+    model.save(tmp_path / "sound.keras")
+    loaded = keras.models.load_model(tmp_path / "sound.keras", safe_mode=True)
+    np.testing.assert_allclose(loaded.predict_on_batch(heard), wanted, atol=1e-6)
+    converter = tf.lite.TFLiteConverter.from_keras_model(model)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]  # no Flex
+    runner = tf.lite.Interpreter(model_content=converter.convert()).get_signature_runner()
+    for number in range(2):
+        one = {name: values[number : number + 1] for name, values in heard.items()}
+        (made,) = runner(**one).values()
+        np.testing.assert_allclose(made[0], wanted[number], atol=1e-5)
+
+
+def test_it_learns_to_tell_tones_from_noise(tmp_path):
+    rng = np.random.default_rng(0)
+    clips = {"train": [], "test": []}
+    for number in range(24):
+        samples = rng.normal(0, 0.02, 24_000).astype("f4")
+        label = ("noise", "tone")[number % 2]
+        if label == "tone":
+            samples += tone(rng.uniform(500, 800), 1.5, level=0.2)
+        path = write_wav(tmp_path / f"{number}.wav", samples)
+        clips["test" if number < 8 else "train"].append(Clip(str(path), label))
+
+    def batches(part, **given):
+        return sound_dataset(clips[part], ("noise", "tone"), config=SMALL.mel, seconds=1.5, **given)
+
+    model = build_sound_model(SMALL, 2)
+    model.compile(keras.optimizers.Adam(0.01), "categorical_crossentropy", metrics=["accuracy"])
+    train = batches("train", training=True, batch_size=4, augment=SoundAugment(gain=3.0))
+    model.fit(train, epochs=15, verbose=0)
+    assert model.evaluate(batches("test"), verbose=0)[1] >= 0.85  # chance is 0.5
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"channels": (4,) * 9},
+        {"channels": ()},
+        {"features": 59},
+        {"coefficients": 65},
+        {"dropout": 1.0},
+    ],
+)
+def test_configs_are_checked(wrong):
+    with pytest.raises(ValueError, match=f"SoundConfig: {next(iter(wrong))} must be"):
+        SoundConfig(**wrong)
+    with pytest.raises(ValueError, match="num_classes must be at least 2"):
+        build_sound_model(SMALL, 1)
