@@ -16,16 +16,17 @@ __version__ = "0.1.0"
 _HOMES = {
     "config": ("DetectorConfig", "ExtractorConfig", "RelationConfig", "SoraConfig"),
     "data": (
-        "Augment", "Boxes", "Clip", "box_dataset", "clip_dataset", "inspect_clips", "labels_of",
-        "load_clip", "make_digits", "read_boxes", "read_index", "split", "write_digits",
+        "Augment", "Boxes", "Clip", "MelConfig", "SoundAugment", "box_dataset", "clip_dataset",
+        "inspect_clips", "labels_of", "load_clip", "load_sound", "make_digits", "read_boxes",
+        "read_index", "sound_dataset", "split", "write_digits",
     ),
     "layers": (
         "FrameGraph", "FrameMemory", "MaskedMeanPool", "RelationBlock", "SpaceTimeAttentionPool",
     ),
     "models": (
-        "CocoDetector", "Stream", "VideoModel", "build_detector", "build_sora",
-        "build_spatial_feature_extractor", "build_temporal_relation_model", "embedder",
-        "layer_costs", "streaming",
+        "CocoDetector", "SoundConfig", "Stream", "VideoModel", "build_detector", "build_sora",
+        "build_sound_model", "build_spatial_feature_extractor", "build_temporal_relation_model",
+        "embedder", "layer_costs", "streaming",
     ),
     "tasks": (
         "Pace", "Reading", "StreamingDetector", "Tracker", "TrackerSettings", "classify_files",
@@ -36,7 +37,7 @@ _HOMES = {
         "DetectorRun", "Run", "TrainConfig", "evaluate_detector", "evaluate_run",
         "train_classifier", "train_detector",
     ),
-    "video": ("VideoError", "frames_every", "probe", "read", "sample", "write"),
+    "video": ("VideoError", "frames_every", "probe", "read", "read_sound", "sample", "write"),
 }  # fmt: skip
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -11,6 +11,9 @@ from sora_tf.data.dataset import clip_dataset
 from sora_tf.data.digits import make_digits, write_digits
 from sora_tf.data.index import Clip, is_url, labels_of, read_index, write_index
 from sora_tf.data.problems import Problems
+from sora_tf.data.sound import MelConfig, SoundWindows, load_sound, sound_windows
+from sora_tf.data.sound_augment import SoundAugment
+from sora_tf.data.sound_dataset import sound_dataset
 from sora_tf.data.splits import folds, split
 
 __all__ = [
@@ -22,7 +25,10 @@ __all__ = [
     "Clip",
     "ClipCache",
     "Finding",
+    "MelConfig",
     "Problems",
+    "SoundAugment",
+    "SoundWindows",
     "box_dataset",
     "clip_dataset",
     "clip_key",
@@ -33,11 +39,14 @@ __all__ = [
     "is_url",
     "labels_of",
     "load_clip",
+    "load_sound",
     "make_digits",
     "mixup",
     "pad",
     "read_boxes",
     "read_index",
+    "sound_dataset",
+    "sound_windows",
     "split",
     "write_digits",
     "write_index",

@@ -8,9 +8,11 @@ from sora_tf.layers.memory import FrameMemory
 from sora_tf.layers.norm import FrameNorm
 from sora_tf.layers.pooling import MaskedMeanPool, RecentMeanPool, SpaceTimeAttentionPool
 from sora_tf.layers.relation import RelationBlock
+from sora_tf.layers.statistics import CepstrumStatistics
 
 __all__ = [
     "AllFrames",
+    "CepstrumStatistics",
     "FoldFrames",
     "FrameChange",
     "FrameContrast",

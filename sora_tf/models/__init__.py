@@ -6,19 +6,23 @@ from sora_tf.models.detector import build_detector
 from sora_tf.models.extractor import build_spatial_feature_extractor
 from sora_tf.models.relation import build_temporal_relation_model
 from sora_tf.models.sora import build_sora, embedder
+from sora_tf.models.sound import SoundConfig, build_sound_model, encode_sound
 from sora_tf.models.streaming import Stream, streaming
 from sora_tf.models.video_model import VideoModel
 
 __all__ = [
     "CocoDetector",
     "LayerCost",
+    "SoundConfig",
     "Stream",
     "VideoModel",
     "build_detector",
     "build_sora",
+    "build_sound_model",
     "build_spatial_feature_extractor",
     "build_temporal_relation_model",
     "embedder",
+    "encode_sound",
     "layer_costs",
     "streaming",
 ]

@@ -81,7 +81,7 @@ def test_short_clips_are_filled_and_of_long_ones_the_middle_is_heard(tmp_path):
 def test_the_same_seed_gives_the_same_batches_epoch_by_epoch(clips):
     def two_epochs(seed, workers, keep=2**30):
         dataset = sound_dataset(
-            clips, LABELS, seconds=1.0, batch_size=3, training=True, seed=seed, workers=workers,
+            clips, LABELS, seconds=0.5, batch_size=3, training=True, seed=seed, workers=workers,
             keep=keep, augment=SoundAugment(mixup=0.4),
         )  # fmt: skip
         return [arrays(dataset) for _ in range(2)]
