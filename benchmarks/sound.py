@@ -25,7 +25,6 @@ from sora_tf._keras import keras
 from sora_tf.data import Clip, labels_of, read_index, write_index
 from sora_tf.data.index import SOUND_SUFFIXES, SUFFIXES
 from sora_tf.data.sound import MelConfig, load_sound
-from sora_tf.data.sound_augment import SoundAugment
 from sora_tf.data.sound_dataset import sound_dataset
 from sora_tf.layers.statistics import CepstrumStatistics
 from sora_tf.models.sound import SoundConfig, build_sound_model
@@ -65,12 +64,14 @@ def linear(features: Callable[[Clip], np.ndarray]) -> Callable[..., list[str]]:
         return kept[clip.name]
 
     def answer(train: list[Clip], test: list[Clip], seed: int, epochs: int) -> list[str]:
-        from sklearn.linear_model import LogisticRegressionCV
+        from sklearn.linear_model import LogisticRegression
+        from sklearn.model_selection import GridSearchCV
         from sklearn.pipeline import make_pipeline
         from sklearn.preprocessing import StandardScaler
 
-        solver = LogisticRegressionCV(Cs=[1e-3, 1e-2, 1e-1, 1.0], cv=4, max_iter=2000)
-        model = make_pipeline(StandardScaler(), solver)
+        model = make_pipeline(StandardScaler(), LogisticRegression(max_iter=2000))
+        strengths = {"logisticregression__C": [1e-3, 1e-2, 1e-1, 1.0]}
+        model = GridSearchCV(model, strengths, cv=4)  # of neighbours: these are not shuffled
         model.fit([of(clip) for clip in train], [clip.label for clip in train])
         return list(model.predict([of(clip) for clip in test]))
 
@@ -83,10 +84,7 @@ def ours(train: list[Clip], test: list[Clip], seed: int, epochs: int) -> list[st
     keras.utils.set_random_seed(seed)
     labels = labels_of(train)
     heard = {"config": CONFIG.mel, "batch_size": BATCH}
-    batches = sound_dataset(
-        train, labels, seconds=SECONDS / 2, training=True, augment=SoundAugment(), seed=seed,
-        **heard,
-    )  # fmt: skip
+    batches = sound_dataset(train, labels, seconds=SECONDS / 2, training=True, seed=seed, **heard)
     model = build_sound_model(CONFIG, len(labels))
     steps = epochs * -(-len(train) // BATCH)
     rate = keras.optimizers.schedules.CosineDecay(RATE, steps)

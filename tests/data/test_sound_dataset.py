@@ -82,7 +82,7 @@ def test_the_same_seed_gives_the_same_batches_epoch_by_epoch(clips):
     def two_epochs(seed, workers, keep=2**30):
         dataset = sound_dataset(
             clips, LABELS, seconds=0.5, batch_size=3, training=True, seed=seed, workers=workers,
-            keep=keep, augment=SoundAugment(mixup=0.4),
+            keep=keep, augment=SoundAugment(noise=0.3, mixup=0.4),
         )  # fmt: skip
         return [arrays(dataset) for _ in range(2)]
 
