@@ -41,7 +41,7 @@ class MelConfig:
     def __post_init__(self) -> None:
         """Checks the ranges."""
         owner = "MelConfig"
-        _checks.between(owner, "rate", self.rate, 1_000, 384_000, "16000 is usual.")
+        _checks.between(owner, "rate", self.rate, 1_000, 192_000, "16000 is usual.")
         _checks.above(owner, "step", self.step * self.rate, 1, "sample", "0.01 s is usual.")
         _checks.at_least(owner, "frame", self.frame, self.step, "s", "0.025 s is usual.")
         _checks.at_least(owner, "mels", self.mels, 1, "band", "64 is usual.")

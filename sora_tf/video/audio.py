@@ -19,7 +19,7 @@ from sora_tf.video.source import Source, handle_of, name_of, open_container
 
 RATE = 16_000
 LIMIT_S = 600.0
-RATES = (1_000, 384_000)  # samples per s that a file may have
+RATES = (1_000, 192_000)  # samples per s that a file may have
 SILENCE = 2.0**-15  # of full scale: below one step of 16 bits
 LOUDEST = 2.0**31  # times full scale; more is not sound
 SLIP_S = 0.05  # between time stamps and samples counted, before the stamps are believed
@@ -66,7 +66,8 @@ def read_sound(
 
     The clock is that of the pictures: 0 is the first one shown, or the first sample where there
     are no pictures. A film without a track, with a silent one or with one that cannot be decoded
-    gives zeros, none of them real. Channels are averaged.
+    gives zeros, none of them real. Channels are averaged. In Matroska, whose stamps are whole
+    milliseconds, a clip may lie half of one beside what the whole film has there.
 
     Args:
         source: a local path, a URL (through fsspec) or a binary file object.
@@ -159,15 +160,14 @@ class _Track:
                 if place is None or stamped - place > SLIP_S * self.rate:
                     place = round(stamped)
                 after = place + len(samples)
-                if after > (begin - MARGIN_S) * self.rate:
+                low, high = begin - MARGIN_S, begin + limit + MARGIN_S
+                if after > low * self.rate and place < high * self.rate:
                     pieces.append((place, samples))
                 heard, place = max(heard, after / self.rate), after
                 if place >= until * self.rate:
                     break
             if end is None and max(shown, 0.0 if self.has_picture else heard) - begin > limit:
                 raise _too_long(self.name, limit)
-            if heard - begin > limit + 1:  # a sound that outlasts its pictures
-                break
         if end is not None:
             return pieces, end
         return pieces, shown if self.has_picture else heard
