@@ -45,7 +45,7 @@ def read_utterances(
 
     Args:
         path: .csv in any common encoding (see `video.subtitles.decoded`) or .parquet, with the
-            columns text and label and, where wanted, dialogue (without it each row stands alone),
+            columns text and label and, where wanted, dialogue (without one a row stands alone),
             order (a number; without it rows are in order), speaker and split.
         columns: names that columns have in this table, such as {"text": "Utterance"}.
     Raises:
@@ -82,8 +82,9 @@ def read_utterances(
             )
         table = table.assign(order=order).sort_values("order", kind="stable")
     text = {name: _texts(table[name]) for name in table if name != "order"}
-    if "dialogue" not in text:
-        text["dialogue"] = [str(number) for number in range(len(table))]
+    alone = [f"row {number}" for number in range(1, len(table) + 1)]
+    given = text.get("dialogue", alone)
+    text["dialogue"] = [name or own for name, own in zip(given, alone, strict=True)]
     found = [
         Utterance(**dict(zip(text, row, strict=True))) for row in zip(*text.values(), strict=True)
     ]

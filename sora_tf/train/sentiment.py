@@ -212,7 +212,11 @@ class ChooseEpoch(keras.callbacks.Callback):
 
 def _parted(utterances: list[Utterance], seed: int) -> list[Utterance]:
     """Each with its part; see `train_sentiment`."""
-    found = _split(utterances, None, seed)
+    if all(one.split for one in utterances):
+        found = list(utterances)
+        _check_whole(found)
+    else:
+        found = _split(utterances, None, seed)
     if any(one.split == CHOOSE for one in found):
         return found
     rows = [n for n, one in enumerate(found) if one.split == TRAIN]
@@ -223,9 +227,19 @@ def _parted(utterances: list[Utterance], seed: int) -> list[Utterance]:
     return found
 
 
+def _check_whole(utterances):
+    parts: dict[str, str | None] = {}
+    for one in utterances:
+        if parts.setdefault(one.dialogue, one.split) != one.split:
+            raise ValueError(
+                f"train_sentiment: the dialogue {one.dialogue!r} must be in one split, got "
+                f"{parts[one.dialogue]} and {one.split}. Give dialogues names of their own."
+            )
+
+
 def _split(utterances, fractions, seed):
     clips = [
-        Clip(str(n), one.label, group=one.dialogue or str(n), split=one.split)
+        Clip(str(n), one.label, group=one.dialogue, split=one.split)
         for n, one in enumerate(utterances)
     ]
     given = {"fractions": fractions} if fractions else {}

@@ -126,6 +126,12 @@ def test_dialogues_stay_whole_and_test_is_never_chosen_on():
     assert [one.split for one in _parted(given, 0)] == [one.split for one in given]
 
 
+def test_a_dialogue_in_two_splits_is_refused():
+    said = [Utterance("a", "x", "7", split="train"), Utterance("b", "y", "7", split="test")]
+    with pytest.raises(ValueError, match="dialogue '7' must be in one split, got train and test"):
+        _parted(said, 0)
+
+
 def test_one_label_is_not_enough(tmp_path):
     rows = pd.DataFrame({"text": list("abcdefgh"), "label": "x"})
     rows.to_csv(tmp_path / "a.csv")
