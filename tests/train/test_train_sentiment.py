@@ -146,13 +146,13 @@ def test_real_utterances_above_majority(shared_data, tmp_path):
     if not path.is_file():
         pytest.skip("no meld among the shared data")
     said = read_utterances(path, {**columns, "order": "Utterance_ID", "speaker": "Speaker"})
-    kept = set(list(dict.fromkeys(one.dialogue for one in said))[:150])
+    kept = set(list(dict.fromkeys(one.dialogue for one in said))[:100])
     rows = [vars(one) for one in said if one.dialogue in kept]
     pd.DataFrame(rows).to_csv(tmp_path / "a.csv", index=False)
     run = train_sentiment(
         tmp_path / "a.csv",
         tmp_path / "run",
-        training=replace(usual_sentiment_training(), epochs=8),
+        training=replace(usual_sentiment_training(), epochs=6),
         verbose=0,
     )
     metrics = run.read_metrics()
