@@ -43,6 +43,7 @@ USUAL = DialogueConfig()
 MODELS = {
     "graph": USUAL,
     "without the graph": replace(USUAL, relation=None),
+    "graph, and words learnt from scratch": replace(USUAL, words=TextConfig(8000)),
     "graph, MiniLM alone": replace(USUAL, bag=0),
     "graph, words learnt from scratch alone": replace(
         USUAL, bag=0, vector=0, words=TextConfig(8000)
