@@ -108,6 +108,7 @@ def trained(
     run = train_sentiment(
         table,
         out / f"{label} {name} seed{seed}",
+        name=label.lower(),
         model=MODELS[name],
         training=replace(usual_sentiment_training(), seed=seed),
         cache=out / CACHE,

@@ -24,15 +24,15 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("words")
     with open(folder / "talk.csv", "w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(("said", "mood", "dialogue"))
+        writer.writerow(("said", "felt", "dialogue"))
         for n in range(60):
             writer.writerows(
                 (text, mood, n) for text, mood in ((GOOD[n % 3], "good"), (BAD[n % 3], "bad"))
             )
-    columns = "text=said,label=mood"
+    columns = "text=said,label=felt"
     out = str(folder / "run")
     command = ["train-text", str(folder / "talk.csv"), "--out", out, "--columns", columns]
-    assert main([*command, "--epochs", "4", "--alone"]) == 0
+    assert main([*command, "--epochs", "4", "--alone", "--name", "mood"]) == 0
     return out
 
 
@@ -48,7 +48,7 @@ def film(tmp_path):
 
 def test_training_says_what_it_scored(run, capsys):
     command = ["train-text", run.replace("run", "talk.csv"), "--out", run, "--alone"]
-    columns = ["--columns", "text=said,label=mood", "--epochs", "4"]
+    columns = ["--columns", "text=said,label=felt", "--epochs", "4", "--name", "mood"]
     assert main([*command, *columns]) == 0  # finished before: given back
     assert (
         "test: weighted F1 1.000, macro F1 1.000, 100.0% of 18 utterances"

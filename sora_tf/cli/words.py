@@ -23,6 +23,9 @@ def add(verb: "AddVerb") -> None:
         help="columns that have other names than text, label, dialogue, order, speaker, split",
     )
     sub.add_argument(
+        "--name", help="of what is told, such as emotion (default: the labels' column)"
+    )
+    sub.add_argument(
         "--alone", action="store_true", help="hear each utterance without those around it"
     )
     sub.add_argument("--epochs", type=int, help="default 8")
@@ -59,6 +62,7 @@ def train_text(args: argparse.Namespace) -> int:
         args.table,
         args.out,
         columns=_columns(args.columns),
+        name=args.name,
         model=replace(model, relation=None) if args.alone else model,
         training=replace(usual_sentiment_training(), seed=args.seed, **given),
         cache=args.cache,

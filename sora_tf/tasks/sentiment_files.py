@@ -55,7 +55,8 @@ def sentiment_files(
     names = [teller.name for teller in tellers]
     if len(set(names)) < len(names):
         raise ValueError(
-            f"sentiment: runs must tell different things, got {', '.join(names)}. Leave one out."
+            f"sentiment: runs must tell different things, got {', '.join(names)}. Leave one "
+            "out, or train it with another --name."
         )
     encoder = SentenceEncoder()
     for path in paths:

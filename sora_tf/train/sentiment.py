@@ -43,6 +43,7 @@ def train_sentiment(
     out: str | os.PathLike[str],
     *,
     columns: Mapping[str, str] | None = None,
+    name: str | None = None,
     model: DialogueConfig | None = None,
     training: TrainConfig | None = None,
     cache: str | os.PathLike[str] | None = None,
@@ -56,6 +57,7 @@ def train_sentiment(
 
     Args:
         table, columns: as in `read_utterances`.
+        name: of what is told, such as "emotion"; None is the name of the column of labels.
         out: the run folder; one that is finished is given back as it is.
         model: what to train; None is `DialogueConfig()`. Its `bag` and `words.vocabulary` are
             how many terms it may have at most; they are those of the training texts.
@@ -91,7 +93,7 @@ def train_sentiment(
         config = replace(config, words=replace(config.words, vocabulary=vocabulary.size))
     wanted = SentimentRunConfig(
         config,
-        columns.get("label", "label").lower(),
+        name or columns.get("label", "label").lower(),
         labels,
         asdict(settings),
         os.path.abspath(table),
