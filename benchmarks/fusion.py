@@ -31,11 +31,12 @@ from sora_tf.data.sound import load_sound
 from sora_tf.models.fusion import FRAME, SOUND, FusionConfig, build_fusion
 from sora_tf.models.sora import FRAME_VECTORS, build_sora, embedder
 from sora_tf.models.sound import SoundConfig
+from sora_tf.train.fit import compile_model
+from sora_tf.train.fused import usual_fused_training
 
 HEARD = {"airplane": "background", "bird": "background"}
 FUSED = ("graph", "concatenation", "cross_attention")
 FRAMES, VIEWS = 8, 2
-EPOCHS, BATCH, RATE = 25, 16, 1e-3
 WAYS = {"both": (), "no sound": (SOUND,), "no pictures": (FRAME,)}
 
 
@@ -99,13 +100,13 @@ class Pairs:
             found[f"{name}_mask"][:] = False
         return found
 
-    def epochs(self, seed):
-        """Batches, without end: every epoch in another order, with other sounds and noise."""
+    def epochs(self, seed, size):
+        """Batches of a size, without end: every epoch in another order, with other sounds and noise."""
         rng = np.random.default_rng(seed)
         while True:
             order = rng.permutation(len(self.rows))
-            for start in range(0, len(order), BATCH):
-                places = order[start : start + BATCH]
+            for start in range(0, len(order), size):
+                places = order[start : start + size]
                 heard = np.array([rng.choice(self.choices[place]) for place in places])
                 rows = self.rows[places]
                 yield self.nodes(rows, heard, rng.integers(VIEWS)), self.truth[rows]
@@ -125,13 +126,13 @@ def trained(kind: str, parts, shapes, classes: int, seed: int) -> dict[str, floa
     sets = {only: shapes[only]} if only else shapes
     config = FusionConfig() if only else FusionConfig(kind)
     model = build_fusion(sets, classes, config, sound=SoundConfig())
-    model.compile(keras.optimizers.AdamW(RATE, weight_decay=1e-2), "categorical_crossentropy",
-                  metrics=["accuracy"])  # fmt: skip
     learnt, chosen, tested = parts
-    steps = -(-len(learnt.rows) // BATCH)
-    batches, best = learnt.epochs(seed), (-1.0, 0.0)
+    settings = usual_fused_training()
+    compile_model(model, settings, settings.steps(len(learnt.rows)))
+    steps = -(-len(learnt.rows) // settings.batch_size)
+    batches, best = learnt.epochs(seed, settings.batch_size), (-1.0, 0.0)
     held, truth = chosen.all()
-    for _ in range(EPOCHS):
+    for _ in range(settings.epochs):
         for _ in range(steps):
             nodes, label = next(batches)
             model.train_on_batch({name: nodes[name] for name in model.input_names}, label)

@@ -41,7 +41,7 @@ class FusionConfig:
     blocks: int = 1
     window: int = 2
     heads: int = 4
-    absent: float = 0.3
+    absent: float = 0.5
     dropout: float = 0.2
 
     def __post_init__(self) -> None:
@@ -57,7 +57,7 @@ class FusionConfig:
                 f"{owner}: units must be a multiple of heads, got {self.units} and {self.heads}. "
                 "Choose a divisor."
             )
-        _checks.between(owner, "absent", self.absent, 0.0, 0.9, "0.3 is usual.")
+        _checks.between(owner, "absent", self.absent, 0.0, 0.9, "0.5 is usual.")
         _checks.between(owner, "dropout", self.dropout, 0.0, 0.9, "0 turns it off.")
 
 
