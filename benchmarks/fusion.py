@@ -101,7 +101,7 @@ class Pairs:
         return found
 
     def epochs(self, seed, size):
-        """Batches of a size, without end: every epoch in another order, with other sounds and noise."""
+        """Batches without end: every epoch in another order, with other sounds and noise."""
         rng = np.random.default_rng(seed)
         while True:
             order = rng.permutation(len(self.rows))

@@ -8,6 +8,9 @@ from sora_tf.cli.common import code, complain, print_json
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
+    from sora_tf.train.run import Run
+
+HEADS = ("fused", "sentiment", "question answerer")  # kinds of runs whose models take vectors
 
 
 def add(verb: "AddVerb") -> None:
@@ -39,6 +42,8 @@ def export(args: argparse.Namespace) -> int:
 
     run = Run(args.run)
     out = Path(args.out) if args.out else run.path / "export"
+    if run.kind in HEADS:
+        return _export_head(args, run, out)
     with counting("reading clips") as update:
         result = export_run(
             run,
@@ -56,6 +61,24 @@ def export(args: argparse.Namespace) -> int:
         print_json({"out": str(out), **result})
     elif made:
         print(f"{table(made)}\n{out}: {len(made)} exported, {len(failed)} failed (receipt.json)")
+    return code(len(failed), len(made) + len(failed))
+
+
+def _export_head(args: argparse.Namespace, run: "Run", out: Path) -> int:
+    from sora_tf.export.head import export_head
+
+    if args.to != "all":
+        raise ValueError(f"export: a run of a {run.kind} model has two formats. Leave --to out.")
+    result = export_head(run, out, args.name, args.version or 1)
+    made, failed = result["artefacts"], result["failed"]
+    for path, why in failed.items():
+        complain(f"{path}: {why}")
+    if args.json:
+        print_json({"out": str(out), **result})
+    else:
+        for path, facts in made.items():
+            print(f"{path}: {facts['bytes']:,} bytes, {facts['difference']:.1g} from Keras")
+        print(f"{out}: {len(made)} exported, {len(failed)} failed (receipt.json)")
     return code(len(failed), len(made) + len(failed))
 
 

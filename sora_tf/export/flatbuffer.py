@@ -11,6 +11,8 @@ import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.tools import flatbuffer_utils
 
+from sora_tf.export.errors import ExportError
+
 RUNTIME = b"min_runtime_version"
 ALIGNMENT = 16  # of weights, as TFLite's schema asks for
 BUILTINS = {
@@ -31,6 +33,20 @@ def operations(model: Any) -> dict[str, dict[str, int]]:
         used = Counter(_name(model.operatorCodes[op.opcodeIndex]) for op in graph.operators)
         found[signature.signatureKey.decode()] = dict(sorted(used.items()))
     return found
+
+
+def check_builtin(found: dict[str, dict[str, int]], name: str) -> None:
+    """Makes sure that all of a file's `operations` are TFLite's own.
+
+    Raises:
+        ExportError: one is not.
+    """
+    foreign = sorted({n for used in found.values() for n in used if n.startswith("CUSTOM:")})
+    if foreign:
+        raise ExportError(
+            f"{name} uses {', '.join(foreign)}, which are no builtin operations. Leave the "
+            "layers that bring them out of the model."
+        )
 
 
 def largest_convolution_rank(model: Any) -> int:

@@ -145,12 +145,7 @@ def _tflite(what: Deployable, kind: str, path: Path, calibration: ClipSet) -> di
     write_tflite(what, kind, path, clips)
     model = flatbuffer.read(path.read_bytes())
     found = flatbuffer.operations(model)
-    foreign = sorted({n for used in found.values() for n in used if n.startswith("CUSTOM:")})
-    if foreign:
-        raise ExportError(
-            f"{kind}.tflite uses {', '.join(foreign)}, which are no builtin operations. Leave the "
-            "layers that bring them out of the model."
-        )
+    flatbuffer.check_builtin(found, f"{kind}.tflite")
     rank = flatbuffer.largest_convolution_rank(model)
     if rank > 4:
         raise ExportError(f"{kind}.tflite has convolutions over {rank} dimensions, 4 at most run.")

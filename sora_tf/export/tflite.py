@@ -44,7 +44,7 @@ def write_tflite(what: Deployable, flavour: str, path: Path, clips: Clips = ()) 
         clips: frames (T, H, W, 3) uint8 and mask (T,) of real clips, to find the ranges of
             numbers from; for "int8" and "int16x8".
     """
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, quiet():
         found = _endpoints(what)
         write_endpoints(what, found, folder)
         parts = []
@@ -135,7 +135,7 @@ CALIBRATED = ("int8", "int16x8")
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps the converter's own notes off the terminal."""
     kept = os.dup(2)
     with open(os.devnull, "w") as nowhere:

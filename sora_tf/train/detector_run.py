@@ -4,10 +4,8 @@ config.json, labels.txt, split.csv, model.keras (the best epoch), history.csv, m
 boxes.parquet (what was found on the test clips), curves.png, found.png, and checkpoint/.
 """
 
-import json
 import os
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from sora_tf.config import DetectorConfig
@@ -45,11 +43,7 @@ class DetectorRunConfig:
 
 def is_detector(path: str | os.PathLike[str]) -> bool:
     """Whether a folder holds the run of a detector."""
-    try:
-        values = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(values, dict) and values.get(KIND) == DETECTOR
+    return Run(path).kind == DETECTOR
 
 
 class DetectorRun(Run):

@@ -55,11 +55,7 @@ class FusedRunConfig:
 
 def is_fused(path: str | os.PathLike[str]) -> bool:
     """Whether a folder holds the run of a model that fuses."""
-    try:
-        values = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return isinstance(values, dict) and values.get(KIND) == FUSED
+    return Run(path).kind == FUSED
 
 
 class FusedRun(Run):

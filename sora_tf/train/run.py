@@ -101,6 +101,15 @@ class Run:
             for path in (self.model_path, self.path / "curves.png", self.metrics_path)
         )
 
+    @property
+    def kind(self) -> str | None:
+        """What tells the run from one that names clips by their pictures; None where it is one."""
+        try:
+            values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return None
+        return values.get(KIND) if isinstance(values, dict) else None
+
     def write_config(self, config: Any) -> None:
         """Begins the run."""
         (self.path / "checkpoint").mkdir(parents=True, exist_ok=True)

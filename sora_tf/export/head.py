@@ -1,0 +1,186 @@
+"""Models that take vectors instead of pictures, as files that others run: SavedModel and TFLite.
+
+Runs that fuse, that tell what is felt and that answer questions are made of such models; what
+makes their vectors (a CNN, an encoder of sentences) is exported by itself or runs beside them.
+"""
+
+import contextlib
+import io
+import logging
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from sora_tf._files import replacing, write_json
+from sora_tf._keras import keras
+from sora_tf.export import flatbuffer, serving_check
+from sora_tf.export.errors import ExportError
+from sora_tf.export.receipt import digest, size_bytes
+from sora_tf.export.tflite import quiet
+from sora_tf.train.run import Run
+
+LOG = logging.getLogger(__name__)
+SERVE = "serving_default"
+RECEIPT = "receipt.json"
+LENGTH = 32  # nodes of a set that may have any number, in TFLite
+CHECKS, BOUND = 3, 1e-4  # made-up inputs compared, and how far an answer may be from Keras's
+
+Arrays = dict[str, np.ndarray]
+
+
+def export_head(run: Run, out: Path, name: str = "sora", version: int = 1) -> dict[str, Any]:
+    """Exports the model of a run whose inputs are vectors; each file appears proved or not at all.
+
+    The answers of each file are held against Keras's on made-up inputs, some of whose nodes are
+    not there; its operations are those of stock TensorFlow and of TFLite.
+
+    Args:
+        run: a run with a functional model of named inputs.
+        out: the folder for serving/NAME/VERSION, model.tflite (batch 1, float32; a set of any
+            number of nodes has 32) and receipt.json.
+        name, version: of the SavedModel.
+
+    Returns:
+        {"artefacts": {path in `out`: {"format", "bytes", "sha256", "difference", "operations",
+        "inputs", "outputs"}}, "failed": {path: why}}.
+
+    Raises:
+        RunError: there is no model in the run.
+    """
+    model = run.load_model()
+    made: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    for target, kind in (
+        (out / "serving" / name / str(version), "saved_model"),
+        (out / "model.tflite", "float32"),
+    ):
+        path = str(target.relative_to(out))
+        LOG.info("making and checking %s", path)
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with replacing(target) as beside:
+                operations, answer = MAKERS[kind](model, beside)
+                made[path] = {
+                    "format": kind,
+                    "bytes": size_bytes(beside),
+                    "sha256": digest(beside),
+                    "difference": _difference(model, answer, path),
+                    "operations": operations,
+                    **_described(model),
+                }
+        except ExportError as error:
+            failed[path] = str(error)
+    if made:
+        write_json(out / RECEIPT, {"model_sha256": digest(run.model_path), "artefacts": made})
+    return {"artefacts": made, "failed": failed}
+
+
+def drawn(model: keras.Model, seed: int) -> Arrays:
+    """Made-up inputs of batch 1: the first node of each set is there, of the others two thirds."""
+    rng = np.random.default_rng(seed)
+    found = {}
+    for name, node in _inputs(model).items():
+        shape = [LENGTH if size is None else size for size in node.shape[1:]]
+        kind = node.dtype.as_numpy_dtype
+        if node.dtype == tf.bool:
+            values = rng.random((1, *shape)) < 2 / 3
+            values[:, 0] = True
+        elif node.dtype.is_integer:
+            values = rng.integers(0, 2, (1, *shape))
+        else:
+            values = rng.normal(size=(1, *shape))
+        found[name] = values.astype(kind)
+    return found
+
+
+def _saved_model(model: keras.Model, folder: Path) -> tuple[dict[str, int], Callable]:
+    archive = keras.export.ExportArchive()
+    archive.track(model)
+    archive.add_endpoint(SERVE, _function(model), input_signature=[_spec(model, None, None)])
+    with contextlib.redirect_stdout(io.StringIO()):  # a page about every variable
+        archive.write_out(str(folder))
+    loaded = tf.saved_model.load(str(folder))
+    serve = loaded.signatures[SERVE]
+
+    def answer(inputs: Arrays) -> Arrays:
+        given = {name: tf.constant(values) for name, values in inputs.items()}
+        return {name: values.numpy() for name, values in serve(**given).items()}
+
+    return serving_check.operations(folder), answer
+
+
+def _tflite(model: keras.Model, path: Path) -> tuple[dict[str, dict[str, int]], Callable]:
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        archive = keras.export.ExportArchive()
+        archive.track(model)
+        archive.add_endpoint(SERVE, _function(model), input_signature=[_spec(model, 1, LENGTH)])
+        with contextlib.redirect_stdout(io.StringIO()):
+            archive.write_out(folder)
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SERVE])
+        content = converter.convert()
+    path.write_bytes(content)
+    operations = flatbuffer.operations(flatbuffer.read(content))
+    flatbuffer.check_builtin(operations, "model.tflite")
+    runner = tf.lite.Interpreter(model_content=content).get_signature_runner(SERVE)
+    return operations, lambda inputs: runner(**inputs)
+
+
+MAKERS: dict[str, Callable[[keras.Model, Path], tuple[Any, Callable]]] = {
+    "saved_model": _saved_model,
+    "float32": _tflite,
+}
+
+
+def _inputs(model):
+    return dict(zip(model.input_names, model.inputs, strict=True))
+
+
+def _function(model):
+    def serve(inputs):
+        found = model(inputs, training=False)
+        return found if isinstance(found, dict) else {model.output_names[0]: found}
+
+    return serve
+
+
+def _spec(model, batch, length):
+    return {
+        name: tf.TensorSpec(
+            (batch, *(length if size is None else size for size in node.shape[1:])),
+            node.dtype,
+            name,
+        )
+        for name, node in _inputs(model).items()
+    }
+
+
+def _difference(model, answer, path):
+    """How far answers are from Keras's, at most.
+
+    Raises:
+        ExportError: too far.
+    """
+    serve, worst = _function(model), 0.0
+    for seed in range(CHECKS):
+        inputs = drawn(model, seed)
+        wanted = serve({name: tf.constant(values) for name, values in inputs.items()})
+        given = answer(inputs)
+        gaps = [float(np.abs(given[name] - value).max()) for name, value in wanted.items()]
+        worst = max(worst, *gaps)
+    if not worst <= BOUND:
+        raise ExportError(f"{path} answers {worst:.2g} otherwise than Keras, {BOUND:g} is due.")
+    return worst
+
+
+def _described(model):
+    outputs = (
+        model.output if isinstance(model.output, dict) else {model.output_names[0]: model.output}
+    )
+    return {
+        kind: {name: [*map(str, node.shape), node.dtype.name] for name, node in nodes.items()}
+        for kind, nodes in (("inputs", _inputs(model)), ("outputs", outputs))
+    }
