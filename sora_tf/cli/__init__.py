@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from sora_tf import __version__
 from sora_tf.cli import (
+    ask,
     detect,
     export,
     finetune,
@@ -21,6 +22,7 @@ from sora_tf.cli import (
     learn,
     look,
     summarize,
+    topics,
     track,
     train,
     tune,
@@ -52,19 +54,8 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     for group in (
-        train,
-        finetune,
-        fuse,
-        tune,
-        learn,
-        use,
-        zero_shot,
-        detect,
-        track,
-        summarize,
-        words,
-        look,
-        export,
+        *(train, finetune, tune, learn, use, fuse, zero_shot, words, ask, topics),
+        *(detect, track, summarize, look, export),
     ):
         group.add(verb)
     return parser

@@ -23,7 +23,6 @@ SOUND_SUFFIXES = {
 SPLITS = ("train", "val", "test")
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]*(://|::)")
 COLUMNS = ("path", "label", "start", "end", "split", "group")
-MORE_COLUMNS = ("sound", "subtitles", "caption")  # of clips that are fused, see `read_fused`
 
 
 @dataclass(frozen=True)
@@ -255,7 +254,9 @@ def _choose(path: Path, choices: dict[str, Any]) -> Any:
     return choices[_checks.one_of("index", "extension", path.suffix.lower(), choices)]
 
 
-def _read_csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+def _read_csv(
+    path: Path, wanted: Sequence[str] = COLUMNS
+) -> tuple[list[str], list[dict[str, Any]]]:
     try:
         with open(path, newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
@@ -267,7 +268,9 @@ def _read_csv(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
         ) from None
 
 
-def _read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
+def _read_parquet(
+    path: Path, wanted: Sequence[str] = COLUMNS
+) -> tuple[list[str], list[dict[str, Any]]]:
     import pyarrow
     import pyarrow.parquet as parquet
 
@@ -277,7 +280,7 @@ def _read_parquet(path: Path) -> tuple[list[str], list[dict[str, Any]]]:
         raise ValueError(
             f"read_index: {path} must be a Parquet table, but: {error}. Write it again."
         ) from None
-    kept = table.select([name for name in (*COLUMNS, *MORE_COLUMNS) if name in table.column_names])
+    kept = table.select([name for name in wanted if name in table.column_names])
     return table.column_names, kept.to_pylist()
 
 

@@ -1,7 +1,5 @@
 """A detector: the extractor's maps of several scales, and a head that finds centres of things."""
 
-import re
-
 import numpy as np
 import tensorflow as tf
 
@@ -16,7 +14,7 @@ from sora_tf.models.backbones import LITE, load_imagenet
 from sora_tf.models.convolutions import conv, inverted_residual, norm
 from sora_tf.models.extractor import BLOCKS, clip_inputs
 from sora_tf.models.video_model import FRAMES, MASK, VideoModel
-from sora_tf.models.walk import go_on
+from sora_tf.models.walk import go_on, maps_by_stride
 
 layers = keras.layers
 
@@ -25,7 +23,6 @@ BOXES = "boxes"
 CONTEXT = "context"
 SPREAD = "context_spread"
 QUIET = 0.1
-STAGE = re.compile(r"(stage\d+)_")
 FAINT = 0.001  # scores below say nothing
 SELDOM = 0.01  # how likely a cell is a centre before anything is learnt
 
@@ -68,12 +65,7 @@ def _scales(clip, config):
     """
     x = FoldFrames(name="fold")(clip[FRAMES])
     *_, last = BLOCKS[config.extractor.block](x, clip[MASK], config.extractor)
-    ends = {
-        match[1]: layer.output
-        for layer in keras.Model(clip, last).layers
-        if (match := STAGE.match(layer.name))
-    }
-    by_stride = {config.size[0] // end.shape[1]: end for _, end in sorted(ends.items())}
+    by_stride = maps_by_stride(keras.Model(clip, last), config.size[0])
     if config.stride not in by_stride:
         raise ValueError(
             f"build_detector: stride must be one of {', '.join(map(str, sorted(by_stride)))} for "

@@ -1,11 +1,25 @@
 """Going through a functional model's layer calls, to run a part of it on other tensors."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
 
 from sora_tf._keras import keras
+
+STAGE = re.compile(r"(stage\d+)_")
+
+
+def maps_by_stride(model: keras.Model, height: int) -> dict[int, tf.Tensor]:
+    """The last maps of each size, {pixels of a cell: (B·T, h, w, C)}.
+
+    Args:
+        model: with the layers of an extractor.
+        height: of its pictures, pixels.
+    """
+    ends = {match[1]: layer.output for layer in model.layers if (match := STAGE.match(layer.name))}
+    return {height // end.shape[1]: end for _, end in sorted(ends.items())}
 
 
 def in_order(model: keras.Model) -> Iterator[Any]:
