@@ -223,7 +223,7 @@ def dialogues(table: Path) -> list[tuple[list[Cue], list[str]]]:
 
 
 def _laid_over(path: Path, cues: list[Cue], moods: list[str]) -> str | None:
-    """Writes the start of a dialogue as a clip's subtitles; "good" or "bad" where most lines are."""
+    """Writes the start of a dialogue as a clip's subtitles; "good" or "bad", as most lines are."""
     said = [(cue, mood) for cue, mood in zip(cues, moods, strict=True) if cue.start < CLIP_S - 1]
     lines = [
         f"{n}\n{_stamp(cue.start)} --> {_stamp(min(cue.end, CLIP_S))}\n{cue.text}\n"

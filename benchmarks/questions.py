@@ -159,7 +159,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--folds", type=int, default=PARTS, choices=range(1, PARTS + 1))
+    parser.add_argument("--folds", type=int, default=PARTS, choices=range(PARTS + 1))
     options = parser.parse_args()
     print_machine("sora_tf", "tensorflow", "tf_keras", "numpy")
     options.out.mkdir(parents=True, exist_ok=True)
