@@ -97,8 +97,8 @@ def places_of(fine: np.ndarray, coarse: np.ndarray, mask: np.ndarray) -> np.ndar
         best = np.argsort(-values[rows, columns], kind="stable")[:PLACES]
         for number, (row, column) in enumerate(zip(rows[best], columns[best], strict=True)):
             facts = _place(values, row, column)
-            at = (int(facts[1] * coarse.shape[1]), int(facts[0] * coarse.shape[2]))
-            found[frame, number] = [*facts, *coarse[(frame, *at)]]
+            y, x = int(facts[1] * coarse.shape[1]), int(facts[0] * coarse.shape[2])
+            found[frame, number] = [*facts, *coarse[frame, y, x]]
     return found
 
 

@@ -17,9 +17,8 @@ from sora_tf.tasks.talk import terms
 from sora_tf.video.subtitles import Cue
 
 PASSAGE = 16  # sentences that are taken together
-MOST_SHARE = 0.2  # of passages that hold a term; one in more of them says little
-MOST_FILMS = 0.5  # so does one in more of the films, where there are 4 or more
-FEW = 4  # films; of fewer, most say nothing about a word
+MOST_SHARE = 0.5  # of passages, and of films, that hold a term; one in more of them says little
+FEW = 4  # films, or passages: of fewer, most say nothing about a word
 LEAST = 2  # passages that hold a term
 TOP = 10  # terms of a topic
 MOST_TOPICS = 12  # that are tried where no number is given
@@ -82,10 +81,11 @@ def find_topics(
 ) -> Topics:
     """The topics of a collection: non-negative factors of the TF-IDF of passages.
 
-    A passage is 16 sentences in a row. Terms in more than a fifth of the passages or in more than half
-    of four films or more are left out, and those in one passage alone. Where no number of topics is given, it is that with the greatest stability
-    + coherence: how well the topics of four parts of the collection match those of the whole, and
-    how much more often than by chance the terms of a topic stand in one passage.
+    A passage is 16 sentences in a row. Terms in more than half of the passages or of the films are
+    left out, and those in one passage alone. Where no number of topics is given, it is that with
+    the greatest stability + coherence: how well the topics of four parts of the collection match
+    those of the whole, and how much more often than by chance the terms of a topic stand in one
+    passage.
 
     Args:
         films: film → its sentences.
@@ -138,16 +138,17 @@ def _telling(passages: list[tuple[str, list[str]]]) -> list[list[str]]:
         for word in words:
             places.setdefault(word, set()).add(film)
     films = len({film for film, _ in passages})
-    most = max(2, MOST_FILMS * films) if films >= FEW else films
+    most = MOST_SHARE * films if films >= FEW else films
     return [[word for word in words if len(places[word]) <= most] for _, words in passages]
 
 
 def _weighted(passages: list[list[str]]):
     """TF-IDF (N, V), sparse, and the V terms."""
-    # Of few passages, a fifth would be one or two, and every word say little.
-    share = max(MOST_SHARE, min(1.0, 4 / max(len(passages), 1)))
     vectorizer = TfidfVectorizer(
-        analyzer=list, sublinear_tf=True, max_df=share, min_df=min(LEAST, len(passages))
+        analyzer=list,
+        sublinear_tf=True,
+        max_df=MOST_SHARE if len(passages) >= FEW else 1.0,
+        min_df=min(LEAST, len(passages)),
     )
     try:
         return vectorizer.fit_transform(passages), vectorizer.get_feature_names_out()

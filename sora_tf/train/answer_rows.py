@@ -155,7 +155,7 @@ class Rows:
         """What is shown with a row's question."""
         return self.clips[place_of(self.asked[row].clip)]
 
-    def inputs(self, rows: Sequence[int]) -> dict[str, np.ndarray]:
+    def inputs(self, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What the head is given, rows in a batch."""
         shown = [self.shown(row).inputs for row in rows]
         batch = {name: np.stack([one[name] for one in shown]) for name in shown[0]}
@@ -164,14 +164,14 @@ class Rows:
                 name: values if name == MASK else np.zeros_like(values)
                 for name, values in batch.items()
             }
-        return {**batch, QUESTION: self.questions[list(rows)]}
+        return {**batch, QUESTION: self.questions[rows]}
 
-    def truth(self, rows: Sequence[int]) -> np.ndarray:
+    def truth(self, rows: np.ndarray) -> np.ndarray:
         """One-hot answers (N, A)."""
         places = [self.answers.index(self.asked[row].clip.label) for row in rows]
         return np.eye(len(self.answers), dtype=np.float32)[places]
 
-    def weights(self, rows: Sequence[int]) -> np.ndarray:
+    def weights(self, rows: np.ndarray) -> np.ndarray:
         """What makes every answer to a question count the same: N_q / (A_q·N_qa), (N,)."""
         pairs = Counter((self.asked[row].question, self.asked[row].clip.label) for row in rows)
         whole, kinds = Counter[str](), Counter[str]()

@@ -186,7 +186,8 @@ def evaluate_answers(run: AnswerRun, table: Rows, problems: Problems) -> dict[st
     found = model.predict(table.inputs(rows), batch_size=64, verbose=0)
     truth = table.truth(rows).argmax(axis=1)
     predicted = found[SCORES].argmax(axis=1)
-    lines, hits = [], {}
+    lines: list[dict[str, Any]] = []
+    hits: dict[str, list[bool]] = {}
     for row, own, best, scores, attention in zip(
         rows, truth, predicted, found[SCORES], found[ATTENTION], strict=True
     ):

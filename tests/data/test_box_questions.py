@@ -76,4 +76,4 @@ def test_two_things():
     assert moves_more(still, still) is None
     assert comes_nearer(still, path((90, 10), (20, 10))) == "nearer"
     assert comes_nearer(still, goes) == "farther"
-    assert comes_nearer(still, still + [50, 0, 0, 0]) is None
+    assert comes_nearer(still, still + np.array([50, 0, 0, 0])) is None

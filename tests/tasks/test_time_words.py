@@ -78,7 +78,7 @@ def test_numbers(text, value):
 def test_any_text_has_a_span_inside_or_none_or_one_line(text):
     try:
         span = named_span(text, 60.0)
-    except ValueError as error:
-        assert "within the film's 60 s" in str(error)
+    except ValueError:
+        assert any(sign.isnumeric() for sign in text)  # it is beyond the end
         return
     assert span is None or 0 <= span.start <= span.end <= 60.0

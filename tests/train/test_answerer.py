@@ -80,7 +80,8 @@ def test_it_learns_which_way_things_move_and_the_question_alone_does_not(trained
     assert metrics["accuracy"] >= 0.85  # by chance 0.5
     assert metrics["per_question"] == {UNSEEN: {"accuracy": metrics["accuracy"], "rows": 16}}
     blind = train_answers(films / "table.csv", folder / "blind", encode, model=CONFIG,
-                          training=settings, cache=folder / "cache", blind=True, verbose=0)  # fmt: skip
+                          training=settings, cache=folder / "cache", blind=True,
+                          verbose=0)  # fmt: skip
     assert blind.read_metrics()["accuracy"] == 0.5
 
 
@@ -103,7 +104,8 @@ def test_the_run_answers_with_moments_inside_the_film(trained, films):
 def test_what_a_run_leaves(trained):
     run, folder, _ = trained
     names = {"config.json", "labels.txt", "questions.txt", "split.csv", "model.keras",
-             "history.csv", "metrics.json", "predictions.csv", "curves.png", "confusion.png"}  # fmt: skip
+             "history.csv", "metrics.json", "predictions.csv", "curves.png",
+             "confusion.png"}  # fmt: skip
     assert names <= {path.name for path in run.path.iterdir()}
     assert (run.path / "questions.txt").read_text().splitlines() == sorted(PHRASINGS)
     assert len(list((folder / "cache" / "seen").glob("*.npz"))) == 56
@@ -186,7 +188,7 @@ def test_answers_to_a_question_count_the_same(films, tmp_path):
     shown = look_at([], CONFIG, encode, tmp_path, Problems())
     table_of = Rows(asked, shown, encode, ("left", "right"))
     # 4 rows, 2 answers: 4/(2·3) each for left, 4/(2·1) for right.
-    np.testing.assert_allclose(table_of.weights(range(4)), [2 / 3, 2 / 3, 2 / 3, 2], rtol=1e-6)
+    np.testing.assert_allclose(table_of.weights(np.arange(4)), [2 / 3, 2 / 3, 2 / 3, 2], rtol=1e-6)
 
 
 def test_training_leaves_frames_out_and_testing_does_not(trained):
