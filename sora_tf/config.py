@@ -295,48 +295,6 @@ class DetectorConfig:
             ) from None
 
 
-@dataclass(frozen=True)
-class AnswererConfig:
-    """A head that answers questions about clips.
-
-    Args:
-        frames: frames T of a clip.
-        size: height and width of a frame in pixels, as the CNN is shown it.
-        places: places of a frame.
-        place_features: values of a place, its 5 facts first.
-        whole_features: features of a whole picture.
-        sentences: most sentences of a clip.
-        text: length of a sentence's vector.
-        units: length of a node.
-        heads: of the attention; divides `units`.
-        dropout: share of features dropped in training.
-    """
-
-    frames: int = 16
-    size: tuple[int, int] = (320, 320)
-    places: int = 4
-    place_features: int = 117
-    whole_features: int = 2672
-    sentences: int = 32
-    text: int = 384
-    units: int = 64
-    heads: int = 4
-    dropout: float = 0.3
-
-    def __post_init__(self) -> None:
-        """Checks the ranges."""
-        owner = "AnswererConfig"
-        for name in ("frames", "places", "whole_features", "sentences", "text", "heads"):
-            _checks.at_least(owner, name, getattr(self, name), 1, "", "Use 1 or more.")
-        _checks.at_least(owner, "place_features", self.place_features, 5, "", "5 are its facts.")
-        _checks.between(owner, "dropout", self.dropout, 0.0, 0.9, "0.3 is usual.")
-        if self.units % self.heads or self.units < 2 * self.heads:
-            raise ValueError(
-                f"{owner}: units must be a multiple of heads ({self.heads}), twice it or more, got "
-                f"{self.units}. Use 64 and 4."
-            )
-
-
 def _extractor(values: dict[str, Any]) -> ExtractorConfig:
     given = dict(values)
     for name in ("channels", "depths"):

@@ -100,7 +100,7 @@ def train_answers(args: argparse.Namespace) -> int:
     """Trains a head that answers questions, on a table of films, questions and answers."""
     from dataclasses import replace
 
-    from sora_tf.config import AnswererConfig
+    from sora_tf.models.answerer import AnswererConfig
     from sora_tf.models.minilm import SentenceEncoder
     from sora_tf.tasks.quote import remembered
     from sora_tf.train.answerer import USUAL

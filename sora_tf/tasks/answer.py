@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from sora_tf._keras import keras
-from sora_tf.config import AnswererConfig
 from sora_tf.data.sentences import between, sentences, spread
 from sora_tf.models.answerer import (
     ATTENTION,
@@ -21,6 +20,7 @@ from sora_tf.models.answerer import (
     SCORES,
     TIMES,
     WHOLE,
+    AnswererConfig,
 )
 from sora_tf.models.video_model import MASK
 from sora_tf.tasks.places import Seen

@@ -13,11 +13,11 @@ import numpy as np
 from sora_tf._files import replacing
 from sora_tf._keras import keras
 from sora_tf._progress import progress
-from sora_tf.config import AnswererConfig, lite
+from sora_tf.config import lite
 from sora_tf.data import Clip, Problems, load_clip
 from sora_tf.data.beside import cues_of
 from sora_tf.data.cache import clip_key
-from sora_tf.models.answerer import QUESTION
+from sora_tf.models.answerer import QUESTION, AnswererConfig
 from sora_tf.models.sora import build_sora
 from sora_tf.models.video_model import MASK, VideoModel
 from sora_tf.tasks.answer import shown

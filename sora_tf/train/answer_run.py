@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sora_tf._files import replacing
-from sora_tf.config import AnswererConfig
+from sora_tf.models.answerer import AnswererConfig
 from sora_tf.tasks.answer import Head
 from sora_tf.tasks.quote import Encode
 from sora_tf.train.run import KIND, Run, RunError

@@ -11,13 +11,13 @@ import numpy as np
 
 from sora_tf._files import write_json
 from sora_tf._keras import keras
-from sora_tf.config import AnswererConfig
 from sora_tf.data import Problems, labels_of
 from sora_tf.models.answerer import (
     ATTENTION,
     PLACES,
     SCORES,
     WHOLE,
+    AnswererConfig,
     acquaint_answerer,
     build_answerer,
 )

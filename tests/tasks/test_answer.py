@@ -5,9 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from sora_tf.config import AnswererConfig
 from sora_tf.data.words import words
-from sora_tf.models.answerer import ATTENTION, QUESTION, SCORES, build_answerer
+from sora_tf.models.answerer import ATTENTION, QUESTION, SCORES, AnswererConfig, build_answerer
 from sora_tf.tasks.answer import Head, Moment, ask, moments_of, shown
 from sora_tf.tasks.places import Seen, places_of
 from sora_tf.tasks.quote import ALIKE, remembered, sought

@@ -7,9 +7,9 @@ import pytest
 from sklearn.datasets import load_digits
 
 from sora_tf.cli import main
-from sora_tf.config import AnswererConfig
 from sora_tf.data import Problems
 from sora_tf.data.words import words
+from sora_tf.models.answerer import AnswererConfig
 from sora_tf.tasks.answer import ask
 from sora_tf.train.answer_rows import Batches, Rows, answering_eyes, look_at
 from sora_tf.train.answer_run import AnswerRun
