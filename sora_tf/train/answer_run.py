@@ -14,7 +14,7 @@ from sora_tf.tasks.answer import Head
 from sora_tf.tasks.quote import Encode
 from sora_tf.train.run import KIND, Run, RunError
 
-ANSWERER = "answerer"
+ANSWERER = "question answerer"
 
 
 @dataclass(frozen=True)

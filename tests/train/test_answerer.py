@@ -109,7 +109,7 @@ def test_what_a_run_leaves(trained):
     assert names <= {path.name for path in run.path.iterdir()}
     assert (run.path / "questions.txt").read_text().splitlines() == sorted(PHRASINGS)
     assert len(list((folder / "cache" / "seen").glob("*.npz"))) == 56
-    with pytest.raises(RunError, match="is of a answerer"):
+    with pytest.raises(RunError, match="is of a question answerer"):
         Run(run.path).read_config()
     with pytest.raises(RunError, match="Give another --out"):
         train_answers(run.path / "split.csv", run.path, encode, verbose=0)
