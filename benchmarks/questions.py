@@ -92,7 +92,11 @@ def opened(data: Path, encode, seed: int) -> dict[str, dict[str, float]]:
     """Share of open questions answered rightly by the first answer, and by chance."""
     rng = np.random.default_rng(seed)
     talks = dialogues(data / "meld" / "train_sent_emo.csv")
-    hits: Hits = {"what is said at m:ss": [], "when is “…” said": [], "when, by other words": []}
+    hits: Hits = {
+        "what is said at m:ss": [],
+        "when is “…” said": [],
+        "when, by half of its words": [],
+    }
     for track in range(TRACKS):
         cues: list[Cue] = []
         for number in rng.permutation(len(talks)):
@@ -112,7 +116,7 @@ def opened(data: Path, encode, seed: int) -> dict[str, dict[str, float]]:
             for kind, question in (
                 ("what is said at m:ss", f"What is said at {clock(middle)}?"),
                 ("when is “…” said", f"When is “{piece}” said?"),
-                ("when, by other words", f"When do they talk about {few}?"),
+                ("when, by half of its words", f"When do they talk about {few}?"),
             ):
                 answers = ask(question, (), cues, duration, encode)
                 right = answers and any(m.start <= middle <= m.end for m in answers[0].moments)
