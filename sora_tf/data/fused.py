@@ -7,6 +7,8 @@ from pathlib import Path
 from sora_tf.data.index import READERS, Clip, is_url, read_index
 from sora_tf.video.subtitles import EMBEDDED
 
+MORE = ("sound", "subtitles", "caption")  # columns of a table
+
 
 @dataclass(frozen=True)
 class FusedClip:
@@ -39,7 +41,7 @@ def read_fused(source: str | os.PathLike[str]) -> list[FusedClip]:
     place = Path(source)
     if place.is_dir():
         return [FusedClip(clip) for clip in clips]
-    _, rows = READERS[place.suffix.lower()](place)
+    _, rows = READERS[place.suffix.lower()](place, MORE)
     base = os.path.abspath(place.parent)
     return [
         FusedClip(

@@ -86,6 +86,7 @@ def drawn(model: keras.Model, seed: int) -> Arrays:
     for name, node in _inputs(model).items():
         shape = [LENGTH if size is None else size for size in node.shape[1:]]
         kind = node.dtype.as_numpy_dtype
+        values: np.ndarray
         if node.dtype == tf.bool:
             values = rng.random((1, *shape)) < 2 / 3
             values[:, 0] = True

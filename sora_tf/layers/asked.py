@@ -85,33 +85,3 @@ class Trend(keras.layers.Layer):
         """(B, T, D), (B, T), (B, T) to (B, T, 2·D)."""
         batch, frames, width = input_shape[0]
         return tf.TensorShape([batch, frames, 2 * width])
-
-
-@keras.utils.register_keras_serializable(package="sora_tf")
-class FirstValues(keras.layers.Layer):
-    """The first values of each vector: y[..., d] = x[..., d] for d below `count`.
-
-    Args:
-        count: how many; 1 or more.
-    Call arguments:
-        inputs: (..., D), D at least `count`.
-    Output: (..., count).
-    Raises:
-        ValueError: `count` is below 1.
-    """
-
-    def __init__(self, count=1, **kwargs):
-        super().__init__(**kwargs)
-        self.count = _checks.at_least("FirstValues", "count", count, 1, "value", "1 is the least.")
-
-    def call(self, inputs):
-        """The first values; see the class."""
-        return inputs[..., : self.count]
-
-    def compute_output_shape(self, input_shape):
-        """(..., D) to (..., count)."""
-        return tf.TensorShape([*input_shape[:-1], self.count])
-
-    def get_config(self):
-        """All constructor arguments."""
-        return {**super().get_config(), "count": self.count}

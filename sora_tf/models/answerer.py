@@ -12,7 +12,8 @@ import numpy as np
 
 from sora_tf import _checks
 from sora_tf._keras import keras
-from sora_tf.layers.asked import FirstValues, QueryPool, Trend
+from sora_tf.layers.asked import QueryPool, Trend
+from sora_tf.layers.first_values import FirstValues
 from sora_tf.models.video_model import MASK
 
 layers = keras.layers

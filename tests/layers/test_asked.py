@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from contract import check_layer
 
-from sora_tf.layers.asked import FirstValues, QueryPool, Trend
+from sora_tf.layers.asked import QueryPool, Trend
+from sora_tf.layers.first_values import FirstValues
 
 rng = np.random.default_rng(0)
 X = rng.normal(size=(2, 4, 3)).astype(np.float32)
