@@ -21,7 +21,7 @@ from sora_tf.export import flatbuffer, serving_check
 from sora_tf.export.errors import ExportError
 from sora_tf.export.receipt import digest, size_bytes
 from sora_tf.export.tflite import quiet
-from sora_tf.train.run import Run
+from sora_tf.train.run import Run, load_model
 
 LOG = logging.getLogger(__name__)
 SERVE = "serving_default"
@@ -51,7 +51,7 @@ def export_head(run: Run, out: Path, name: str = "sora", version: int = 1) -> di
     Raises:
         RunError: there is no model in the run.
     """
-    model = run.load_model()
+    model = load_model(run.model_path)
     made: dict[str, Any] = {}
     failed: dict[str, str] = {}
     for target, kind in (

@@ -28,7 +28,7 @@ SETTINGS = {
     "sets": (FRAME, SOUND),
     "model": micro(),
     "fusion": FusionConfig(units=16),
-    "sound": SoundConfig(channels=(4, 8), features=16),
+    "sound": SoundConfig(channels=(4, 8), features=64),
     "training": TrainConfig(epochs=5, batch_size=8, learning_rate=1e-2),
     "verbose": 0,
 }

@@ -1,0 +1,103 @@
+"""Models that take vectors, exported and held against Keras."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from sora_tf._files import write_json
+from sora_tf._keras import keras
+from sora_tf.cli import main
+from sora_tf.data.sound import MelConfig
+from sora_tf.export import head
+from sora_tf.export.head import drawn, export_head
+from sora_tf.models.answerer import AnswererConfig, build_answerer
+from sora_tf.models.dialogue import DialogueConfig, build_dialogue
+from sora_tf.models.fusion import FRAME, SENTENCE, SOUND, FusionConfig, build_fusion
+from sora_tf.models.sound import SoundConfig
+from sora_tf.models.text import TextConfig
+from sora_tf.train import Run
+
+MEL = MelConfig()
+
+
+def fusion(kind):
+    shapes = {FRAME: (4, 12), SOUND: (3, MEL.frames, MEL.mels), SENTENCE: (2, 8)}
+    sound = SoundConfig(channels=(4, 8), features=64)
+    return build_fusion(shapes, 3, FusionConfig(kind, units=8), sound=sound)
+
+
+MODELS = {
+    "graph": lambda: fusion("graph"),
+    "cross_attention": lambda: fusion("cross_attention"),
+    "dialogue": lambda: build_dialogue(
+        DialogueConfig(bag=20, words=TextConfig(vocabulary=10, length=6)), 3
+    ),
+    "answerer": lambda: build_answerer(AnswererConfig(frames=4, whole_features=20), 5),
+}
+
+
+def run_of(model, path, kind="fused"):
+    run = Run(path)
+    run.path.mkdir(parents=True)
+    write_json(run.path / "config.json", {"kind": kind})
+    run.write_model(model)
+    return run
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_head_is_exported_and_agrees(name, tmp_path):
+    model = MODELS[name]()
+    result = export_head(run_of(model, tmp_path / "run"), tmp_path / "out")
+    assert not result["failed"]
+    assert set(result["artefacts"]) == {"serving/sora/1", "model.tflite"}
+    receipt = json.loads((tmp_path / "out" / "receipt.json").read_text())["artefacts"]
+    for facts in receipt.values():
+        assert facts["difference"] < 1e-5
+        assert facts["operations"]
+        assert set(facts["inputs"]) == set(model.input_names)
+    # Once more by hand, from the files: several clips for a server, one for TFLite.
+    one = drawn(model, 7)
+    wanted = model(one)
+    wanted = wanted if isinstance(wanted, dict) else {model.output_names[0]: wanted}
+    serve = tf.saved_model.load(str(tmp_path / "out" / "serving" / "sora" / "1")).signatures[
+        "serving_default"
+    ]
+    three = serve(**{key: tf.constant(np.repeat(x, 3, axis=0)) for key, x in one.items()})
+    lite = tf.lite.Interpreter(str(tmp_path / "out" / "model.tflite")).get_signature_runner()(**one)
+    for key, values in wanted.items():
+        np.testing.assert_allclose(three[key][2:], values, atol=1e-5)
+        np.testing.assert_allclose(lite[key], values, atol=1e-5)
+
+
+def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
+    run = run_of(MODELS["graph"](), tmp_path / "run")
+    made = head.MAKERS["float32"]
+
+    def spoiled(model, path):
+        operations, answer = made(model, path)
+        return operations, lambda inputs: {k: v + 0.01 for k, v in answer(inputs).items()}
+
+    monkeypatch.setitem(head.MAKERS, "float32", spoiled)
+    result = export_head(run, tmp_path / "out")
+    assert list(result["artefacts"]) == ["serving/sora/1"]
+    assert "otherwise than Keras" in result["failed"]["model.tflite"]
+    assert not (tmp_path / "out" / "model.tflite").exists()
+
+
+def test_an_operation_that_is_not_builtin_is_refused(tmp_path, monkeypatch):
+    used = {"serving_default": {"CUSTOM:FlexErf": 1}}
+    monkeypatch.setattr(head.flatbuffer, "operations", lambda model: used)
+    result = export_head(run_of(MODELS["graph"](), tmp_path / "run"), tmp_path / "out")
+    assert "CUSTOM:FlexErf" in result["failed"]["model.tflite"]
+
+
+def test_by_the_command_line(tmp_path, capsys):
+    inputs = keras.Input((3,), name="x")
+    outputs = keras.layers.Dense(2, name="scores")(inputs)
+    run = run_of(keras.Model({"x": inputs}, outputs), tmp_path / "run", "sentiment")
+    assert main(["export", str(run.path)]) == 0
+    assert "2 exported, 0 failed" in capsys.readouterr().out
+    assert main(["export", str(run.path), "--to", "onnx"]) == 1
+    assert "Leave --to out" in capsys.readouterr().err
