@@ -40,8 +40,8 @@ def test_help_is_quick_and_names_every_verb():
         times.append(time.perf_counter() - begun)
     assert done.returncode == 0
     for verb in ("train", "finetune", "tune", "distill", "pretrain", "compress", "evaluate",
-                 "classify", "embed", "fuse", "align", "zero-shot", "search", "train-text", "sentiment",
-                 "train-answers", "ask", "topics", "train-detector", "detect", "track",
+                 "classify", "embed", "fuse", "align", "zero-shot", "search", "train-text",
+                 "sentiment", "train-answers", "ask", "topics", "train-detector", "detect", "track",
                  "summarize", "predict", "export", "verify", "probe", "inspect", "clean", "demo",
                  "case-study"):  # fmt: skip
         assert f"\n    {verb}" in done.stdout
