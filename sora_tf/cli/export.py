@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
     from sora_tf.train.run import Run
 
-HEADS = ("fused", "sentiment", "question answerer")  # kinds of runs whose models take vectors
+HEADS = ("fusion", "sentiment model", "question answerer")  # kinds of runs whose models take vectors
 
 
 def add(verb: "AddVerb") -> None:

@@ -12,7 +12,7 @@ from sora_tf._files import replacing
 from sora_tf.models.answerer import AnswererConfig
 from sora_tf.tasks.answer import Head
 from sora_tf.tasks.quote import Encode
-from sora_tf.train.run import KIND, Run, RunError
+from sora_tf.train.run import Run, RunError
 
 ANSWERER = "question answerer"
 
@@ -52,16 +52,11 @@ class AnswerRun(Run):
         """
 
         def made(values: dict[str, Any]) -> AnswerRunConfig:
-            if values.get(KIND) != ANSWERER:
-                raise RunError(
-                    f"the run in {self.path} does not answer questions. Give one that "
-                    "`sora-tf train-answers` wrote."
-                )
             sizes = {**values["model"], "size": tuple(values["model"]["size"])}
             values["model"] = AnswererConfig(**sizes)
             return AnswerRunConfig(**values)
 
-        return self._config(made, "train-answers")
+        return self._config(made, "train-answers", ANSWERER)
 
     def write_questions(self, questions: list[str]) -> None:
         """Keeps the questions that are learnt, a line each."""

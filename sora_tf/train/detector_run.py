@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sora_tf.config import DetectorConfig
-from sora_tf.train.run import KIND, Run, RunError
+from sora_tf.train.run import Run
 
 DETECTOR = "detector"
 
@@ -57,12 +57,7 @@ class DetectorRun(Run):
         """
 
         def made(values: dict[str, Any]) -> DetectorRunConfig:
-            if values.get(KIND) != DETECTOR:
-                raise RunError(
-                    f"the run in {self.path} is not of a detector. Give one that "
-                    "`sora-tf train-detector` wrote."
-                )
             values["model"] = DetectorConfig.from_dict(values["model"])
             return DetectorRunConfig(**values)
 
-        return self._config(made, "train-detector")
+        return self._config(made, "train-detector", DETECTOR)

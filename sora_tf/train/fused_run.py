@@ -17,10 +17,10 @@ from sora_tf.models.minilm import SentenceEncoder
 from sora_tf.models.sora import build_sora
 from sora_tf.models.sound import SoundConfig
 from sora_tf.tasks.nodes import NodeReader
-from sora_tf.train.run import KIND, Run, RunError
+from sora_tf.train.run import Run
 from sora_tf.train.settings import usual_training
 
-FUSED = "fused"
+FUSED = "fusion"
 SETS = (FRAME, SOUND, SENTENCE)
 
 
@@ -69,10 +69,6 @@ class FusedRun(Run):
         """
 
         def made(values: dict[str, Any]) -> FusedRunConfig:
-            if values.get(KIND) != FUSED:
-                raise RunError(
-                    f"the run in {self.path} does not fuse. Give one that `sora-tf fuse` wrote."
-                )
             sound = dict(values["sound"])
             sound["mel"] = MelConfig(**sound["mel"])
             sound["channels"] = tuple(sound["channels"])
@@ -82,7 +78,7 @@ class FusedRun(Run):
             values["sound"] = SoundConfig(**sound)
             return FusedRunConfig(**values)
 
-        return self._config(made, "fuse")
+        return self._config(made, "fuse", FUSED)
 
 
 def reader_of(config: FusedRunConfig, folder: Path | None = None) -> NodeReader:

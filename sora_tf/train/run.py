@@ -125,20 +125,22 @@ class Run:
         """
 
         def made(values: dict[str, Any]) -> RunConfig:
-            if KIND in values:
-                raise RunError(
-                    f"the run in {self.path} is of a {values[KIND]}, which does not name clips. "
-                    "Give one that `sora-tf train` wrote."
-                )
             values["model"] = SoraConfig.from_dict(values["model"])
             return RunConfig(**values)
 
         return self._config(made, "train")
 
-    def _config(self, made: Callable[[dict[str, Any]], Made], verb: str) -> Made:
-        """What is made of config.json, which that verb writes."""
+    def _config(
+        self, made: Callable[[dict[str, Any]], Made], verb: str, kind: str | None = None
+    ) -> Made:
+        """What is made of config.json, which that verb writes for runs of that kind."""
         try:
             values = json.loads((self.path / "config.json").read_text(encoding="utf-8"))
+            if values.get(KIND) != kind:
+                raise RunError(
+                    f"the run in {self.path} is of a {values.get(KIND) or 'classifier'}, not of "
+                    f"a {kind or 'classifier'}. Give one that `sora-tf {verb}` wrote."
+                )
             values["labels"] = tuple(values["labels"])
             return made(values)
         except OSError:

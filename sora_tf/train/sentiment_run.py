@@ -14,9 +14,9 @@ from sora_tf.data.words import BagOfWords
 from sora_tf.models.dialogue import DialogueConfig
 from sora_tf.models.text import Vocabulary
 from sora_tf.tasks.sentiment import Sentiment
-from sora_tf.train.run import KIND, Made, Run, RunError
+from sora_tf.train.run import Made, Run, RunError
 
-SENTIMENT = "sentiment"
+SENTIMENT = "sentiment model"
 BAG, VOCABULARY = "bag.json", "words.txt"
 VERB = "train-text"
 
@@ -57,15 +57,10 @@ class SentimentRun(Run):
         """
 
         def made(values: dict[str, Any]) -> SentimentRunConfig:
-            if values.get(KIND) != SENTIMENT:
-                raise RunError(
-                    f"the run in {self.path} is not of utterances. Give one that `sora-tf {VERB}` "
-                    "wrote."
-                )
             values["model"] = DialogueConfig.from_dict(values["model"])
             return SentimentRunConfig(**values)
 
-        return self._config(made, VERB)
+        return self._config(made, VERB, SENTIMENT)
 
     def sentiment(self) -> Sentiment:
         """The trained model with all that it needs.

@@ -38,10 +38,10 @@ MODELS = {
 }
 
 
-def run_of(model, path, kind="fused"):
+def run_of(model, path, kind="fusion"):
     run = Run(path)
     run.path.mkdir(parents=True)
-    write_json(run.path / "config.json", {"kind": kind})
+    write_json(run.path / "config.json", {"kind": kind, "labels": []})
     run.write_model(model)
     return run
 
@@ -96,7 +96,7 @@ def test_an_operation_that_is_not_builtin_is_refused(tmp_path, monkeypatch):
 def test_by_the_command_line(tmp_path, capsys):
     inputs = keras.Input((3,), name="x")
     outputs = keras.layers.Dense(2, name="scores")(inputs)
-    run = run_of(keras.Model({"x": inputs}, outputs), tmp_path / "run", "sentiment")
+    run = run_of(keras.Model({"x": inputs}, outputs), tmp_path / "run", "sentiment model")
     assert main(["export", str(run.path)]) == 0
     assert "2 exported, 0 failed" in capsys.readouterr().out
     assert main(["export", str(run.path), "--to", "onnx"]) == 1

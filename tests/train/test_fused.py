@@ -83,7 +83,7 @@ def test_a_run_reads_back(fused):
     assert config.sets == (FRAME, SOUND)
     assert config.sound == SETTINGS["sound"]
     assert config.fusion == SETTINGS["fusion"]
-    with pytest.raises(RunError, match="is of a fused"):
+    with pytest.raises(RunError, match="is of a fusion, not of a classifier"):
         Run(fused.path).read_config()
 
 

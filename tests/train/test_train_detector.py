@@ -154,7 +154,7 @@ def test_maps_of_a_clip_serve_whatever_split_it_is_in(films, tmp_path):
 
 
 def test_a_run_of_the_other_kind_is_named(run, tmp_path):
-    with pytest.raises(RunError, match="is of a detector, which does not name clips"):
+    with pytest.raises(RunError, match="is of a detector, not of a classifier"):
         Run(run.path).read_config()
     with pytest.raises(RunError, match="there is no run in"):
         DetectorRun(tmp_path).read_config()
@@ -276,7 +276,7 @@ def test_a_detector_from_the_command_line(films, tmp_path, capsys):
         (["detect", "RUN", "FILM", "-o", "b.json", "--classes", "owl"], "must be one of blue, red"),
         (["train-detector", "NONE", "--boxes", "b.json", "--out", "r"], "there is no folder"),
         (["train-detector", "FILM", "--boxes", "b.json", "--out", "r"], "there is no file or"),
-        (["classify", "RUN", "FILM"], "is of a detector, which does not"),
+        (["classify", "RUN", "FILM"], "is of a detector, not of a classifier"),
         (["evaluate", "RUN", "--clips", "x"], "judged on its own clips, got --clips x"),
         (["evaluate", "RUN", "--split", "x"], "the split 'x' of"),
     ],

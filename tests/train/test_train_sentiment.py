@@ -101,7 +101,7 @@ def test_runs_that_are_not_of_utterances(run, tmp_path):
     with pytest.raises(RunError, match="there is no run in"):
         SentimentRun(tmp_path).read_config()
     (tmp_path / "config.json").write_text(json.dumps({"labels": ["a"], "kind": "detector"}))
-    with pytest.raises(RunError, match="is not of utterances"):
+    with pytest.raises(RunError, match="not of a sentiment model"):
         SentimentRun(tmp_path).sentiment()
     values = json.loads((run.path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(values))
