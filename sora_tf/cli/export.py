@@ -10,7 +10,11 @@ if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
     from sora_tf.train.run import Run
 
-HEADS = ("fusion", "sentiment model", "question answerer")  # kinds of runs whose models take vectors
+HEADS = (
+    "fusion",
+    "sentiment model",
+    "question answerer",
+)  # kinds of runs whose models take vectors
 
 
 def add(verb: "AddVerb") -> None:
