@@ -1,6 +1,6 @@
 """What is seen and what is heard, fused: against each alone, and against other ways to fuse.
 
-python benchmarks/fusion.py DRONE SOUNDS --out DIR [--seeds 0 1 2] [--noise 64]
+python benchmarks/fusion.py DRONE SOUNDS --out DIR [--seeds 0 1 2] [--folds N] [--noise 64]
 
 Every clip of DRONE (airplane, bird, drone, helicopter) is given sounds of SOUNDS of its class
 (airplanes and birds: of the background, for neither drone nor helicopter is heard), from the same
@@ -170,6 +170,7 @@ def main() -> None:
     parser.add_argument("sounds", type=Path)
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--folds", type=int, default=PARTS, choices=range(1, PARTS + 1))
     parser.add_argument("--noise", type=float, default=64.0, help="σ added to values 0 to 255")
     options = parser.parse_args()
     print_machine("sora_tf", "tensorflow", "tf_keras", "numpy")
@@ -196,7 +197,7 @@ def main() -> None:
                 for c in own
             ]
             parts.append((rows, choices))
-        for fold in range(PARTS):
+        for fold in range(options.folds):
             held = (fold + 1) % PARTS
             learnt = [part for n, part in enumerate(parts) if n not in (fold, held)]
             train = (
