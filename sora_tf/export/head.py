@@ -4,8 +4,6 @@ Runs that fuse, that tell what is felt and that answer questions are made of suc
 makes their vectors (a CNN, an encoder of sentences) is exported by itself or runs beside them.
 """
 
-import contextlib
-import io
 import logging
 import tempfile
 from collections.abc import Callable
@@ -20,6 +18,7 @@ from sora_tf._keras import keras
 from sora_tf.export import flatbuffer, serving_check
 from sora_tf.export.errors import ExportError
 from sora_tf.export.receipt import digest, size_bytes
+from sora_tf.export.signature import Endpoint, write_endpoints
 from sora_tf.export.tflite import quiet
 from sora_tf.train.run import Run, load_model
 
@@ -99,11 +98,7 @@ def drawn(model: keras.Model, seed: int) -> Arrays:
 
 
 def _saved_model(model: keras.Model, folder: Path) -> tuple[dict[str, int], Callable]:
-    archive = keras.export.ExportArchive()
-    archive.track(model)
-    archive.add_endpoint(SERVE, _function(model), input_signature=[_spec(model, None, None)])
-    with contextlib.redirect_stdout(io.StringIO()):  # a page about every variable
-        archive.write_out(str(folder))
+    write_endpoints(model, _endpoints(model, None, None), folder)
     loaded = tf.saved_model.load(str(folder))
     serve = loaded.signatures[SERVE]
 
@@ -116,11 +111,7 @@ def _saved_model(model: keras.Model, folder: Path) -> tuple[dict[str, int], Call
 
 def _tflite(model: keras.Model, path: Path) -> tuple[dict[str, dict[str, int]], Callable]:
     with tempfile.TemporaryDirectory() as folder, quiet():
-        archive = keras.export.ExportArchive()
-        archive.track(model)
-        archive.add_endpoint(SERVE, _function(model), input_signature=[_spec(model, 1, LENGTH)])
-        with contextlib.redirect_stdout(io.StringIO()):
-            archive.write_out(folder)
+        write_endpoints(model, _endpoints(model, 1, LENGTH), folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SERVE])
         content = converter.convert()
     path.write_bytes(content)
@@ -148,8 +139,8 @@ def _function(model):
     return serve
 
 
-def _spec(model, batch, length):
-    return {
+def _endpoints(model, batch, length):
+    spec = {
         name: tf.TensorSpec(
             (batch, *(length if size is None else size for size in node.shape[1:])),
             node.dtype,
@@ -157,6 +148,7 @@ def _spec(model, batch, length):
         )
         for name, node in _inputs(model).items()
     }
+    return {SERVE: Endpoint(_function(model), [spec])}
 
 
 def _difference(model, answer, path):

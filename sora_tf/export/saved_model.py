@@ -30,7 +30,7 @@ def write_saved_model(what: Deployable, folder: Path) -> None:
     """
     found = endpoints(what)
     with tempfile.TemporaryDirectory() as notes:
-        write_endpoints(what, found, folder, _notes(what, Path(notes)))
+        write_endpoints(what.model, found, folder, _notes(what, Path(notes)))
     _write_warmup(folder, found, what)
 
 

@@ -154,14 +154,14 @@ class Endpoint:
 
 
 def write_endpoints(
-    what: Deployable,
+    model: keras.Model,
     found: Mapping[str, Endpoint],
     folder: str | Path,
     assets: Sequence[Path] = (),
 ) -> None:
     """Writes a SavedModel of these signatures, with files that it carries."""
     archive = keras.export.ExportArchive()
-    archive.track(what.model)
+    archive.track(model)
     for name, endpoint in found.items():
         archive.add_endpoint(name, endpoint.function, input_signature=endpoint.signature)
     archive.assets = [tf.saved_model.Asset(str(path)) for path in assets]

@@ -46,7 +46,7 @@ def write_tflite(what: Deployable, flavour: str, path: Path, clips: Clips = ()) 
     """
     with tempfile.TemporaryDirectory() as folder, quiet():
         found = _endpoints(what)
-        write_endpoints(what, found, folder)
+        write_endpoints(what.model, found, folder)
         parts = []
         for name in found:  # one by one: the int16 converter spoils what two graphs share
             converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[name])

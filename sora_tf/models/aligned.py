@@ -5,7 +5,6 @@ their names' vectors, weighted by how sure it is of each, before anything is tra
 adds is a linear map of the global vector, at first zero.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -135,8 +134,3 @@ def text_of_label(label: str) -> str:
         for before, sign in zip(" " + label, label, strict=False)
     )
     return " ".join(spaced.replace("_", " ").replace("-", " ").split()).lower()
-
-
-def texts_of(labels: Sequence[str]) -> list[str]:
-    """The labels as words."""
-    return [text_of_label(label) for label in labels]

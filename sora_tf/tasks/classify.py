@@ -1,6 +1,6 @@
 """Names for videos: scores of a file, over time where it is long."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -25,17 +25,37 @@ def classify_files(
         {"path", "label", "scores": {label: mean over the windows}, "windows": [{"start", "end" in
         s, "scores"}], "damage"}, or {"path", "error"} for a file that does not read.
     """
+
+    def name(window: Window) -> dict[str, float]:
+        return _named(labels, model.predict_on_batch(batch_of(window))[0])
+
+    for path, windows, damage, error in answered(name, paths, reading):
+        yield file_answer(path, windows, damage, error)
+
+
+def answered(
+    answer: Callable[[Window], dict[str, float]], paths: Sequence[str], reading: Reading
+) -> Iterator[tuple[str, list[dict[str, Any]], str | None, str | None]]:
+    """What is answered to the windows of files, a file at a time.
+
+    Args:
+        answer: to a window.
+        paths, reading: as in `classify_files`.
+
+    Yields:
+        The path, what `window_answer` makes of each window that reads, the damage, and the first
+        error.
+    """
     parts: list[dict[str, Any]] = []
     damage = error = None
     for path, item, last in read_windows(paths, reading):
         if isinstance(item, VideoError):
             error = error or str(item)
         else:
-            scores = model.predict_on_batch(batch_of(item))[0]
+            parts.append(window_answer(item, answer(item)))
             damage = damage or item.damage
-            parts.append(window_answer(item, _named(labels, scores)))
         if last:
-            yield file_answer(path, parts, damage, error)
+            yield path, parts, damage, error
             parts, damage, error = [], None, None
 
 

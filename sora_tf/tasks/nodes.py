@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -140,12 +139,6 @@ class NodeReader:
 def stacked(nodes: list[dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
     """Nodes of several clips as a batch."""
     return {name: np.stack([one[name] for one in nodes]) for name in nodes[0]}
-
-
-def without(nodes: Mapping[str, np.ndarray], name: str) -> dict[str, np.ndarray]:
-    """The same nodes, a set of which is not there."""
-    mask = f"{name}_mask"
-    return {**nodes, mask: np.zeros_like(nodes[mask])}
 
 
 def _add(found, name, vectors, mask, times):

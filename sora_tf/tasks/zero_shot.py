@@ -9,9 +9,8 @@ from sora_tf._keras import keras
 from sora_tf.models.aligned import with_texts
 from sora_tf.models.minilm import SentenceEncoder
 from sora_tf.models.video_model import VideoModel
-from sora_tf.tasks.classify import window_answer
-from sora_tf.tasks.windows import Reading, batch_of, read_windows
-from sora_tf.video import VideoError
+from sora_tf.tasks.classify import answered
+from sora_tf.tasks.windows import Reading, Window, batch_of
 
 LIKENESS = "likeness"
 
@@ -65,19 +64,13 @@ def search_files(
         {"path", "likeness": the best window's cosine, "windows": [{"start", "end" in s,
         "scores": {"likeness"}}], "damage"}, or {"path", "error"} for a file that does not read.
     """
-    parts: list[dict[str, Any]] = []
-    damage = error = None
-    for path, item, last in read_windows(paths, reading):
-        if isinstance(item, VideoError):
-            error = error or str(item)
+
+    def liken(window: Window) -> dict[str, float]:
+        return {LIKENESS: float(model.predict_on_batch(batch_of(window))[0] @ vector)}
+
+    for path, windows, damage, error in answered(liken, paths, reading):
+        if windows:
+            best = max(window["scores"][LIKENESS] for window in windows)
+            yield {"path": path, LIKENESS: best, "windows": windows, "damage": damage or error}
         else:
-            cosine = float(model.predict_on_batch(batch_of(item))[0] @ vector)
-            damage = damage or item.damage
-            parts.append(window_answer(item, {LIKENESS: cosine}))
-        if last:
-            if parts:
-                best = max(part["scores"][LIKENESS] for part in parts)
-                yield {"path": path, LIKENESS: best, "windows": parts, "damage": damage or error}
-            else:
-                yield {"path": path, "error": error}
-            parts, damage, error = [], None, None
+            yield {"path": path, "error": error}

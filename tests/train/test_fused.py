@@ -16,7 +16,7 @@ from sora_tf.models.fusion import FRAME, SOUND, FusionConfig
 from sora_tf.models.sound import SoundConfig
 from sora_tf.tasks import nodes as nodes_module
 from sora_tf.tasks.fused import classify_fused
-from sora_tf.tasks.nodes import stacked, without
+from sora_tf.tasks.nodes import stacked
 from sora_tf.train import Run, RunError, TrainConfig
 from sora_tf.train.fused import train_fused
 from sora_tf.train.fused_run import FusedRun, is_fused, reader_of
@@ -115,8 +115,10 @@ def test_without_its_sound_a_clip_is_named_all_the_same(fused, table):
     item = read_fused(table)[0]
     nodes = stacked([reader.read(item)])
     model = fused.load_model()
-    lacking = model.predict(without(nodes, SOUND), verbose=0)
-    silent = {**without(nodes, SOUND), SOUND: np.full_like(nodes[SOUND], 3.0)}
+    mask = f"{SOUND}_mask"
+    unheard = {**nodes, mask: np.zeros_like(nodes[mask])}
+    lacking = model.predict(unheard, verbose=0)
+    silent = {**unheard, SOUND: np.full_like(nodes[SOUND], 3.0)}
     np.testing.assert_allclose(model.predict(silent, verbose=0), lacking, atol=1e-6)
     (answer,) = classify_fused(model, config.labels, [FusedClip(item.clip)], reader)
     assert answer["known"] == [FRAME]  # the film has no track
