@@ -131,10 +131,9 @@ def _texts(args: argparse.Namespace) -> list[str]:
         raise ValueError("zero-shot: give --texts or --texts-file, one of the two.")
     if args.texts:
         return list(args.texts)
-    from sora_tf.video.subtitles import decoded
+    from sora_tf.data.sentences import read_text
 
-    with open(args.texts_file, "rb") as file:
-        lines = decoded(file.read(2**20)).splitlines()
+    lines = read_text(args.texts_file).splitlines()
     return list(dict.fromkeys(line.strip() for line in lines if line.strip()))
 
 

@@ -17,7 +17,7 @@ class FusedClip:
     Args:
         clip: the film, or a stretch of it.
         sound: a file of its sound on the film's clock; None is the film's own track, if any.
-        subtitles: a file of them; None are those that the film holds, if any.
+        subtitles: a file of them; None are those beside the film and else inside it, if any.
         caption: text about the whole clip; None is that of the .txt beside the film, if any.
     """
 

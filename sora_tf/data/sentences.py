@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from sora_tf import _checks
+from sora_tf.data.beside import cues_of
 from sora_tf.data.words import JOINED
 from sora_tf.video import VideoError
-from sora_tf.video.subtitles import EMBEDDED, Cue, decoded, embedded_cues, read_cues
+from sora_tf.video.subtitles import Cue, decoded
 
 MOST = 64  # sentences of a clip
 PAUSE_S = 2.0  # of silence that ends a sentence
@@ -37,7 +38,7 @@ def clip_sentences(
         path: the film, file or URL.
         start, end: where the clip begins and ends in the film, s; None is the film's.
         subtitles: a file of them, "embedded" where the film must hold them, or None for those
-            that it holds, if any.
+            beside the film and else inside it, if any.
         caption: text about the whole clip, such as its title; None takes that of the file beside
             the film with its name and the ending .txt, if there is one.
         most: sentences N at most; evenly spread ones are kept, and the caption's all.
@@ -46,17 +47,13 @@ def clip_sentences(
         a caption lasts as long as the clip: to its end, or where that is not known, to that of
         the last sentence.
     Raises:
-        VideoError: subtitles that are asked for do not read.
-        ImportError: a file of subtitles is given and pysubs2 is not installed.
+        VideoError: subtitles that are asked for, or lie beside the film, do not read.
+        ImportError: a file of subtitles is to be read and pysubs2 is not installed.
         ValueError: `most` is below 1.
     """
     _checks.at_least("clip_sentences", "most", most, 1, "sentence", "64 is usual.")
     begin, finish = start or 0.0, math.inf if end is None else end
-    if subtitles in (None, EMBEDDED):
-        cues = embedded_cues(path, needed=subtitles == EMBEDDED)
-    else:
-        cues = read_cues(subtitles)
-    said = between(sentences(cues), begin, finish)
+    said = between(sentences(cues_of(path, subtitles)), begin, finish)
     if caption is None:
         caption = caption_beside(path)
     parts = [part.strip() for part in FULL_STOP.split(" ".join((caption or "").split()))]

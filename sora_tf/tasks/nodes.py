@@ -12,6 +12,7 @@ import numpy as np
 from sora_tf._files import replacing
 from sora_tf._keras import keras
 from sora_tf.data import is_url, pad
+from sora_tf.data.beside import subtitles_beside
 from sora_tf.data.clip import decode
 from sora_tf.data.fused import FusedClip
 from sora_tf.data.sentences import clip_sentences
@@ -124,7 +125,8 @@ class NodeReader:
         """Names nodes by all that decides them."""
         clip = item.clip
         caption = Path(clip.path).with_suffix(".txt")
-        files = [clip.path, item.sound, item.subtitles, str(caption)]
+        said = item.subtitles or subtitles_beside(clip.path)
+        files = [clip.path, item.sound, said, str(caption)]
         facts: list[Any] = [
             self.key,
             self.fit,

@@ -9,14 +9,15 @@ from typing import Any
 import numpy as np
 
 from sora_tf import _checks
+from sora_tf.data.beside import ENDINGS, cues_of, subtitles_beside
 from sora_tf.data.sentences import read_text, sentences
 from sora_tf.data.utterances import Utterance
 from sora_tf.models.minilm import SentenceEncoder
 from sora_tf.tasks.sentiment import Sentiment
 from sora_tf.video import VideoError
-from sora_tf.video.subtitles import embedded_cues, read_cues
+from sora_tf.video.subtitles import EMBEDDED, read_cues
 
-SUBTITLES = (".srt", ".vtt", ".ass", ".ssa", ".sub")
+SUBTITLES = (*ENDINGS, ".sub")
 LINES = ".txt"
 EVERY_S = 60.0
 MOST_BYTES = 32 * 2**20  # of a file of lines
@@ -39,7 +40,8 @@ def sentiment_files(
 
     Args:
         tellers: what to tell, such as sentiment and emotion; each has its own name.
-        paths: .txt (a sentence a line), .srt, .vtt or .ass, or films that hold subtitles.
+        paths: .txt (a sentence a line), .srt, .vtt or .ass, or films with subtitles beside
+            or inside them.
         every: s of a window of the whole over time.
 
     Yields:
@@ -82,7 +84,10 @@ def read_said(path: str) -> list[Said]:
         if not said:
             raise VideoError(path, "no subtitles", "no line has text", "Give one with words.")
         return said
-    cues = read_cues(path) if ending in SUBTITLES else embedded_cues(path, needed=True)
+    if ending in SUBTITLES:
+        cues = read_cues(path)
+    else:
+        cues = cues_of(path, subtitles_beside(path) or EMBEDDED)
     return [Said(cue.text, cue.start, cue.end) for cue in sentences(cues)]
 
 

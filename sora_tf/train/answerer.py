@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from sora_tf._files import write_json
 from sora_tf._keras import keras
 from sora_tf.data import Problems, labels_of
 from sora_tf.models.answerer import (
@@ -27,11 +26,11 @@ from sora_tf.tasks.quote import Encode
 from sora_tf.train.answer_rows import Batches, Rows, look_at, place_of
 from sora_tf.train.answer_run import AnswerRun, AnswerRunConfig
 from sora_tf.train.answer_table import Asked, divided, read_questions, write_questions
+from sora_tf.train.evaluate import write_report
 from sora_tf.train.fit import compile_model, usual_length, write_learnt
 from sora_tf.train.keep import KeepEpochs
 from sora_tf.train.metrics import classification_metrics
-from sora_tf.train.plots import plot_confusion
-from sora_tf.train.run import RunError, load_model, versions, write_csv
+from sora_tf.train.run import RunError, load_model, versions
 from sora_tf.train.settings import TrainConfig
 
 LOG = logging.getLogger(__name__)
@@ -214,10 +213,7 @@ def evaluate_answers(run: AnswerRun, table: Rows, problems: Problems) -> dict[st
         },
         "skipped": problems.lines(),
     }
-    write_csv(run.path / "predictions.csv", list(lines[0]), lines)
-    title = f"{metrics['accuracy']:.1%} of {metrics['clips']} answers right"
-    plot_confusion(metrics["confusion"], config.labels, run.path / "confusion.png", title)
-    write_json(run.metrics_path, metrics)
+    write_report(run, metrics, lines, config.labels, "answers")
     return metrics
 
 

@@ -113,8 +113,27 @@ def write_judged(
         }
         for clip, score in zip(clips, scores, strict=True)
     ]
+    write_report(run, metrics, rows, labels, "clips")
+    return metrics
+
+
+def write_report(
+    run: Run,
+    metrics: dict[str, Any],
+    rows: Sequence[dict[str, Any]],
+    labels: Sequence[str],
+    judged: str,
+) -> None:
+    """Writes predictions.csv, confusion.png and, last, metrics.json into a run.
+
+    Args:
+        run: the run.
+        metrics: of `classification_metrics`, and more.
+        rows: what is said of each row that was judged, N of them.
+        labels: class names.
+        judged: what the rows are, such as "clips".
+    """
     write_csv(run.path / "predictions.csv", list(rows[0]), rows)
-    title = f"{metrics['accuracy']:.1%} of {metrics['clips']} clips right"
+    title = f"{metrics['accuracy']:.1%} of {len(rows)} {judged} right"
     plot_confusion(metrics["confusion"], labels, run.path / "confusion.png", title)
     write_json(run.metrics_path, metrics)
-    return metrics

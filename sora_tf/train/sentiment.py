@@ -11,7 +11,6 @@ import numpy as np
 from sklearn.metrics import f1_score
 
 from sora_tf import _checks
-from sora_tf._files import write_json
 from sora_tf._keras import keras
 from sora_tf.data import Clip, split
 from sora_tf.data.utterances import Utterance, dialogues, read_utterances
@@ -20,9 +19,10 @@ from sora_tf.models.dialogue import MASK, DialogueConfig, build_dialogue
 from sora_tf.models.sentence_vectors import sentence_vectors
 from sora_tf.models.text import Vocabulary
 from sora_tf.tasks.sentiment import Heard, hear, score
+from sora_tf.train.evaluate import write_report
 from sora_tf.train.fit import optimizer_of
 from sora_tf.train.metrics import classification_metrics
-from sora_tf.train.plots import plot_confusion, plot_curves
+from sora_tf.train.plots import plot_curves
 from sora_tf.train.run import RunError, versions, write_csv
 from sora_tf.train.sentiment_run import BAG, VOCABULARY, SentimentRun, SentimentRunConfig
 from sora_tf.train.settings import TrainConfig
@@ -309,10 +309,7 @@ def _judge(run, network, heard, utterances, config):
         }
         for n, row in zip(rows, scores, strict=True)
     ]
-    write_csv(run.path / "predictions.csv", list(table[0]), table)
-    title = f"{metrics['accuracy']:.1%} of {len(rows)} utterances right"
-    plot_confusion(metrics["confusion"], config.labels, run.path / "confusion.png", title)
-    write_json(run.metrics_path, metrics)
+    write_report(run, metrics, table, config.labels, "utterances")
 
 
 def _of_utterances(values: dict[str, Any]) -> dict[str, Any]:

@@ -40,6 +40,13 @@ def test_sentences_of_a_clip_have_its_times(film):
     assert (texts, times.shape) == ([], (0, 2))  # they only touch it
 
 
+def test_subtitles_beside_the_film_are_its_own(film):
+    subtitles(film, "It begins.", "It ends.")
+    assert clip_sentences(film)[0] == ["It begins.", "It ends."]
+    with pytest.raises(VideoError, match="no text of them"):
+        clip_sentences(film, subtitles="embedded")
+
+
 @pytest.mark.parametrize(
     ("first", "second", "encoding"),
     [
@@ -73,7 +80,7 @@ def test_a_caption_lasts_as_long_as_the_clip(film, tmp_path):
     texts, times = clip_sentences(film, subtitles=path, caption="A title")
     assert texts == ["A title", "It begins.", "It ends."]
     np.testing.assert_allclose(times, [[0, 6], [1, 3], [4, 6]])
-    assert clip_sentences(film, caption="")[0] == []
+    assert clip_sentences(film, caption="")[0] == ["It begins.", "It ends."]
     assert caption_beside(tmp_path / "film.txt") is None
 
 

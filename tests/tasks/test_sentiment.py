@@ -10,7 +10,7 @@ from sora_tf.models.dialogue import DialogueConfig, build_dialogue
 from sora_tf.tasks import sentiment, sentiment_files
 from sora_tf.tasks.sentiment import Sentiment, hear, score
 from sora_tf.tasks.sentiment_files import Said, read_said
-from sora_tf.video import VideoError
+from sora_tf.video import VideoError, write
 
 CONFIG = DialogueConfig(
     vector=0, bag=16, relation=RelationConfig(edges="window", window=2, blocks=1, units=8), units=8
@@ -82,6 +82,15 @@ def test_windows_weigh_sentences_by_their_time(tell, tmp_path):
         "mood": {"bad": pytest.approx(0.4), "good": pytest.approx(0.6)},
     }
     assert second["mood"] == {"bad": 1.0, "good": 0.0}
+
+
+def test_a_film_has_the_subtitles_beside_it(tmp_path):
+    pytest.importorskip("pysubs2")
+    film = str(write(tmp_path / "film.mp4", np.zeros((4, 32, 32, 3), np.uint8), 1))
+    with pytest.raises(VideoError, match="no text of them"):
+        read_said(film)
+    (tmp_path / "film.en.srt").write_text("1\n00:00:01,000 --> 00:00:02,000\nfine.\n")
+    assert read_said(film) == [Said("fine.", 1.0, 2.0)]
 
 
 def test_lines_have_no_times_and_bad_files_are_named(tell, tmp_path):
