@@ -156,7 +156,17 @@ class _Student(Run):
 
 
 class _Keep(KeepEpochs):
-    """Keeps the plain student, and what is known of an epoch under the usual names."""
+    """Keeps the plain student, and what is known of an epoch under the usual names.
+
+    Args:
+        run, history, student: as `KeepEpochs`.
+        names: whether the student is taught to name classes. Where it is not, its accuracy means
+            nothing, and the epoch of the least loss is the best.
+    """
+
+    def __init__(self, run, history, student, names):
+        super().__init__(run, history, student)
+        self.names = names
 
     def on_epoch_end(self, epoch, logs=None):
         """Keeps the epoch, whole or not at all."""
@@ -164,6 +174,8 @@ class _Keep(KeepEpochs):
         # The teacher says nothing of the clips held out, of which Keras makes losses of 0.
         idle = {f"val_{name}_loss" for name in (LOGITS, VECTOR, RELATIONS, FEATURES_OF_FRAMES)}
         kept = {usual.get(k, k): v for k, v in (logs or {}).items() if k not in idle}
+        if not self.names:
+            kept = {name: kept[name] for name in kept if name not in ("accuracy", f"{SCORES}_loss")}
         super().on_epoch_end(epoch, kept)
 
 
@@ -319,6 +331,7 @@ def _fit(run, config, clips, asked, lesson, cache, problems, callbacks, verbose)
                 model, model.optimizer, lesson, terms, settings.label_smoothing, settings.xla
             )
     labels = label_rows(taught, config.labels, weights if asked["labelled"] else {})
+    names = "scores" in terms or bool(asked["labelled"] and lesson.labels)
 
     def lessons(view):
         clips = varied(views[view].seed) if views else batches
@@ -326,10 +339,10 @@ def _fit(run, config, clips, asked, lesson, cache, problems, callbacks, verbose)
 
     model.fit(
         in_turn(lessons, len(views), len(history)) if views else lessons(0),
-        validation_data=validation and validation.map(_as_scores),
+        validation_data=validation.map(_as_scores) if validation and names else None,
         epochs=settings.epochs,
         initial_epoch=len(history),
-        callbacks=[_Keep(run, history, student), *callbacks],
+        callbacks=[_Keep(run, history, student, names), *callbacks],
         verbose=verbose,
     )
     return history, terms

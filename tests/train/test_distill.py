@@ -133,6 +133,23 @@ def test_unlabelled_clips_alone_teach(teacher, digits, more, settings, cache, tm
     assert accuracy > CHANCE + 0.25
 
 
+def test_vectors_alone_are_learnt_best_where_the_loss_is_least(
+    teacher, more, settings, cache, tmp_path
+):
+    """Nobody taught it to name classes, so that how it names them chooses no epoch."""
+    training = replace(settings["training"], epochs=3)
+    arguments = {**settings, "training": training, "cache": cache, "unlabelled": more}
+    lesson = Lesson(labels=0, scores=0)
+    run = distill(None, tmp_path / "run", teacher.path, lesson=lesson, **arguments)
+    rows = history(run)
+    assert set(rows[0]) == {"epoch", "loss", f"{VECTOR}_loss", f"{RELATIONS}_loss"}
+    losses = [float(row["loss"]) for row in rows]
+    assert min(losses) == losses[-1]
+    last = {weight.name: weight.numpy() for weight in load_model(run.checkpoint()[0]).weights}
+    for weight in run.load_model().weights:
+        np.testing.assert_array_equal(weight.numpy(), last[weight.name], weight.name)
+
+
 @pytest.fixture(scope="module")
 def distilled(teacher, digits, more, settings, cache, tmp_path_factory):
     """A student of labels, of the teacher, and of clips without labels."""
