@@ -1,17 +1,21 @@
 """What a teacher adds: `small` alone, and `small` that learns from `lite`, on the same clips.
 
 python benchmarks/distilled.py CLIPS --out DIR [--seeds 0 1 2] [--folds N] [--views N]
+    [--unlabelled FILM_OR_FOLDER ... [--epochs N]]
 
 Every seed deals the clips into five parts; three train, the next chooses the epoch, the fifth is
 tested. The teacher is trained on the same three, and both students are trained by the commands'
-defaults: as many epochs, the same weights to begin with. DIR gets a run of each per fold,
-results.json, which says of every test clip whether it was named rightly, and table.md. What
-results.json holds is not made again, even where the runs are gone.
+defaults: as many epochs, the same weights to begin with. With --unlabelled there is a third: it
+begins with what a student learnt from the teacher's vectors alone, which no label has shaped, on
+pieces of these films. DIR gets a run of each per fold, results.json, which says of every test clip
+whether it was named rightly, and table.md. What results.json holds is not made again, even where
+the runs are gone.
 """
 
 import argparse
 import csv
 import json
+import os
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
@@ -22,18 +26,43 @@ from _machine import print_machine
 
 from sora_tf._files import write_json
 from sora_tf._keras import keras
-from sora_tf.data import read_index, write_index
+from sora_tf.data import Clip, read_index, write_index
 from sora_tf.train.distill import distill
 from sora_tf.train.fit import train_classifier
 from sora_tf.train.lessons import Lesson
 from sora_tf.train.run import Run
 from sora_tf.train.settings import usual_training
+from sora_tf.train.unlabelled import NO_LABEL, read_unlabelled
+from sora_tf.video import probe
 
 STUDENT, TEACHER = "small", "lite"
+PIECE_S = 2.0
+VECTORS = Lesson(labels=0, scores=0, features=1)
 
 
-def trained(folder: Path, cache: Path, seed: int, views: int) -> dict[str, Callable[[], Run]]:
-    """How each run of a fold is made, by its name; the teacher comes first."""
+def pieces(sources: list[Path]) -> list[Clip]:
+    """Stretches of PIECE_S of all films."""
+    found = []
+    for source in sources:
+        films = [clip.path for clip in read_unlabelled(source)] if source.is_dir() else [source]
+        for film in map(os.path.abspath, films):
+            seconds = probe(film).duration or 0.0
+            for number in range(max(1, int(seconds // PIECE_S))):
+                start = number * PIECE_S
+                found.append(Clip(film, NO_LABEL, start, min(seconds, start + PIECE_S)))
+    return found
+
+
+def trained(
+    folder: Path, cache: Path, seed: int, views: int, first: Callable[[Path], Path] | None
+) -> dict[str, Callable[[], Run]]:
+    """How each run of a fold is made, by its name; the teacher comes first.
+
+    Args:
+        folder, cache: of the runs, and of decoded clips.
+        seed, views: of the training, and of the lesson.
+        first: gives, for a teacher, the weights that the third student begins with.
+    """
     clips = folder / "clips.csv"
 
     def alone(model: str, name: str) -> Run:
@@ -42,20 +71,27 @@ def trained(folder: Path, cache: Path, seed: int, views: int) -> dict[str, Calla
             clips, folder / name, model=model, training=training, cache=cache, verbose=0
         )
 
-    return {
-        "teacher": lambda: alone(TEACHER, "teacher"),
-        "alone": lambda: alone(STUDENT, "alone"),
-        "distilled": lambda: distill(
+    def taught(name: str, lesson: Lesson, weights: str | None) -> Run:
+        return distill(
             clips,
-            folder / "distilled",
+            folder / name,
             folder / "teacher",
             model=STUDENT,
-            lesson=Lesson(views=views),
-            training=replace(usual_training(STUDENT), seed=seed),
+            lesson=lesson,
+            training=replace(usual_training(STUDENT), seed=seed, weights=weights),
             cache=cache,
             verbose=0,
-        ),
+        )
+
+    runs = {
+        "teacher": lambda: alone(TEACHER, "teacher"),
+        "alone": lambda: alone(STUDENT, "alone"),
+        "distilled": lambda: taught("distilled", Lesson(views=views), None),
     }
+    if first is not None:
+        lesson = Lesson(views=views, features=1)
+        runs["twice"] = lambda: taught("twice", lesson, str(first(folder / "teacher")))
+    return runs
 
 
 def hits(run: Run) -> dict[str, bool]:
@@ -103,11 +139,35 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folds", type=int, default=PARTS, choices=range(1, PARTS + 1))
     parser.add_argument("--views", type=int, default=0, help="the teacher is asked about")
+    parser.add_argument("--unlabelled", type=Path, nargs="+", help="films, or folders of them")
+    parser.add_argument("--epochs", type=int, default=15, help="on these")
     options = parser.parse_args()
     print_machine("sora_tf", "tensorflow", "tf_keras", "numpy")
     results = options.out / "results.json"
     kept = json.loads(results.read_text()) if results.exists() else {}
     made: dict[str, list[tuple[int, dict[str, bool]]]] = {}
+
+    def first(teacher: Path) -> Path:
+        """Made once, by the first fold's teacher: the vectors of all folds' are the same."""
+        table = options.out / "pieces.csv"
+        if not table.exists():
+            write_index(pieces(options.unlabelled), table)
+        run = Run(options.out / "first")
+        if not run.finished:
+            training = replace(usual_training(STUDENT), epochs=options.epochs)
+            run = distill(
+                None,
+                run.path,
+                teacher,
+                unlabelled=table,
+                model=STUDENT,
+                lesson=VECTORS,
+                training=training,
+                cache=options.out / "cache",
+                verbose=2,
+            )
+        return run.model_path
+
     for seed in options.seeds:
         for number, clips in enumerate(dealt(read_index(options.clips), seed)[: options.folds]):
             folder = options.out / f"seed{seed}" / f"fold{number}"
@@ -115,7 +175,14 @@ def main() -> None:
             if not (folder / "clips.csv").exists():
                 write_index(clips, folder / "clips.csv")
             fold = kept.setdefault(f"seed {seed}, fold {number}", {})
-            for name, make in trained(folder, options.out / "cache", seed, options.views).items():
+            runs = trained(
+                folder,
+                options.out / "cache",
+                seed,
+                options.views,
+                first if options.unlabelled else None,
+            )
+            for name, make in runs.items():
                 if name not in fold:
                     keras.backend.clear_session()
                     fold[name] = hits(make())
