@@ -27,7 +27,7 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument("--kind", choices=KINDS, default=KINDS[0], help="default graph")
     add_model(sub)
     sub.set_defaults(model="lite")
-    sub.add_argument("--epochs", type=int, help="default 60")
+    sub.add_argument("--epochs", type=int, help="default 120")
     sub.add_argument("--batch-size", type=int, help="default 16")
     sub.add_argument("--learning-rate", type=float, help="default 0.001")
 

@@ -84,12 +84,26 @@ def test_only_the_graph_knows_what_happens_at_the_same_time():
     assert accuracy["concatenation"] < 0.65
 
 
-def test_one_set_and_the_vector():
+def test_one_set_and_the_vector(tmp_path):
     nodes = {"frame": some_nodes()["frame"]}
     made = build_fusion({"frame": (None, 8)}, config=FusionConfig(units=16))
     assert made.output_shape == (None, 16)
     assert made.output_names == [GLOBAL_VECTOR]
     assert made(fed(nodes)).shape == (3, 16)
+    made.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras", safe_mode=True)
+    np.testing.assert_array_equal(loaded(fed(nodes)), made(fed(nodes)))
+
+
+def test_the_vector_has_a_part_for_each_set_and_one_for_all():
+    made = build_fusion(SETS, config=FusionConfig(units=16))
+    nodes = some_nodes()
+    for _, mask, _ in nodes.values():
+        mask[:] = True
+    nodes["sound"][1][1:] = nodes["sentence"][1][1:] = False
+    parts = made(fed(nodes)).numpy().reshape(3, 4, 16)
+    there = np.abs(parts).max(axis=2) > 0
+    assert there.tolist() == [[True] * 4, [True, False, False, False], [True, False, False, False]]
 
 
 @pytest.mark.parametrize(
