@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sora_tf.cli.common import code, complain, print_json
 
@@ -80,10 +80,14 @@ def _export_head(args: argparse.Namespace, run: "Run", out: Path) -> int:
     if args.json:
         print_json({"out": str(out), **result})
     else:
-        for path, facts in made.items():
-            print(f"{path}: {facts['bytes']:,} bytes, {facts['difference']:.1g} from Keras")
+        _print_heads(made)
         print(f"{out}: {len(made)} exported, {len(failed)} failed (receipt.json)")
     return code(len(failed), len(made) + len(failed))
+
+
+def _print_heads(made: dict[str, dict[str, Any]]) -> None:
+    for path, facts in made.items():
+        print(f"{path}: {facts['bytes']:,} bytes, {facts['difference']:.1g} from Keras")
 
 
 def verify(args: argparse.Namespace) -> int:
@@ -99,6 +103,9 @@ def verify(args: argparse.Namespace) -> int:
     if args.json:
         print_json(results)
     elif good:
-        print(table(good))
+        if any("latency_ms" in result for result in good.values()):
+            print(table(good))
+        else:
+            _print_heads(good)
         print(f"{len(good)} of {len(results)} agree with their receipt")
     return code(len(results) - len(good), len(results))

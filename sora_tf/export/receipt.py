@@ -204,6 +204,20 @@ def read_receipt(folder: Path) -> dict[str, Any]:
         raise ExportError(f"{folder / RECEIPT} does not read: {error}. Export again.") from None
 
 
+def check_file(path: Path, entry: dict[str, Any]) -> None:
+    """Whether a file is the one that a receipt speaks of.
+
+    Raises:
+        ExportError: it is gone, or another.
+    """
+    if not path.exists():
+        raise ExportError(f"{path} is not there any more. Export it again.")
+    if digest(path) != entry["sha256"]:
+        raise ExportError(
+            f"{path} is not the file of the receipt (another SHA-256). Export it again."
+        )
+
+
 def write_receipt(folder: Path, receipt: dict[str, Any]) -> None:
     """Writes receipt.json and the same as a table, receipt.md."""
     write_json(folder / RECEIPT, receipt)

@@ -9,7 +9,8 @@ import numpy as np
 
 from sora_tf.export.clips import ClipSet
 from sora_tf.export.errors import ExportError
-from sora_tf.export.receipt import RECEIPT, REFERENCE, Bound, digest, judge, read_receipt
+from sora_tf.export.head_check import HEAD, verify_head
+from sora_tf.export.receipt import RECEIPT, REFERENCE, Bound, check_file, judge, read_receipt
 
 
 def verify(path: Path) -> Iterator[dict[str, Any]]:
@@ -19,13 +20,18 @@ def verify(path: Path) -> Iterator[dict[str, Any]]:
         path: a folder with a receipt, or an artefact in one.
 
     Yields:
-        {"path", and what `judge` measures on the reference clips, or "error"}.
+        {"path", and what `judge` measures on the reference clips, or "error"}; of the export of a
+        head {"path", "bytes", "difference"} or the error.
 
     Raises:
         ExportError: there is no receipt for the path.
     """
     folder, names = _find(path.resolve())
     receipt = read_receipt(folder)
+    if receipt.get("kind") == HEAD:
+        entries = receipt["artefacts"]
+        yield from verify_head(folder, {name: entries[name] for name in names or entries})
+        return
     try:
         with np.load(folder / REFERENCE, allow_pickle=False) as file:
             kept = dict(file)
@@ -39,13 +45,7 @@ def verify(path: Path) -> Iterator[dict[str, Any]]:
         for name in names or receipt["artefacts"]:
             entry = receipt["artefacts"][name]
             try:
-                if not (folder / name).exists():
-                    raise ExportError(f"{folder / name} is not there any more. Export it again.")
-                if digest(folder / name) != entry["sha256"]:
-                    raise ExportError(
-                        f"{folder / name} is not the file of the receipt (another SHA-256). "
-                        "Export it again."
-                    )
+                check_file(folder / name, entry)
                 bound = Bound(**entry["bound"])
                 found = judge(folder / name, name, clips, truth, bound, Path(scratch))
                 yield {"path": name, "bytes": entry["bytes"], **found}

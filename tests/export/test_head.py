@@ -10,7 +10,7 @@ from sora_tf._files import write_json
 from sora_tf._keras import keras
 from sora_tf.cli import main
 from sora_tf.data.sound import MelConfig
-from sora_tf.export import head
+from sora_tf.export import head, head_check
 from sora_tf.export.head import drawn, export_head
 from sora_tf.models.answerer import AnswererConfig, build_answerer
 from sora_tf.models.dialogue import DialogueConfig, build_dialogue
@@ -73,13 +73,13 @@ def test_every_head_is_exported_and_agrees(name, tmp_path):
 
 def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
     run = run_of(MODELS["graph"](), tmp_path / "run")
-    made = head.MAKERS["float32"]
+    run_it = head_check.RUNNERS["float32"]
 
-    def spoiled(model, path):
-        operations, answer = made(model, path)
-        return operations, lambda inputs: {k: v + 0.01 for k, v in answer(inputs).items()}
+    def spoiled(path):
+        answer = run_it(path)
+        return lambda inputs: {k: v + 0.01 for k, v in answer(inputs).items()}
 
-    monkeypatch.setitem(head.MAKERS, "float32", spoiled)
+    monkeypatch.setitem(head_check.RUNNERS, "float32", spoiled)
     result = export_head(run, tmp_path / "out")
     assert list(result["artefacts"]) == ["serving/sora/1"]
     assert "otherwise than Keras" in result["failed"]["model.tflite"]
@@ -99,5 +99,21 @@ def test_by_the_command_line(tmp_path, capsys):
     run = run_of(keras.Model({"x": inputs}, outputs), tmp_path / "run", "sentiment model")
     assert main(["export", str(run.path)]) == 0
     assert "2 exported, 0 failed" in capsys.readouterr().out
+    out = run.path / "export"
+    assert main(["verify", str(out)]) == 0
+    said = capsys.readouterr().out
+    assert "from Keras" in said
+    assert "2 of 2 agree with their receipt" in said
+    assert main(["verify", str(out / "model.tflite"), "--json"]) == 0
+    (result,) = json.loads(capsys.readouterr().out)
+    assert result["difference"] < 1e-5
+    # Another file, even if it runs, is not the one that was proved.
+    with open(out / "model.tflite", "ab") as file:
+        file.write(b" ")
+    assert main(["verify", str(out)]) == 3
+    assert "another SHA-256" in capsys.readouterr().err
+    (out / "reference.npz").unlink()
+    assert main(["verify", str(out)]) == 1
+    assert "Export the run again" in capsys.readouterr().err
     assert main(["export", str(run.path), "--to", "onnx"]) == 1
     assert "Leave --to out" in capsys.readouterr().err
