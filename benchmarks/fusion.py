@@ -8,8 +8,8 @@ fold and never across folds. Folds are of neighbouring numbers within a class. N
 the pictures. Every epoch pairs clips and sounds anew. All models learn from three parts by the same
 settings, the next chooses among every fourth epoch, the fifth is tested with every sound of its
 class that is dealt to it. Models that fuse are tested with both, with the sound missing and with
-the pictures missing. One set alone learns a third of the epochs, as it does within the fusion:
-more made it worse. results.json keeps what is done, table.md is printed.
+the pictures missing. One set alone learns a third of the epochs, as its voice does within the
+fusion, or --alone-epochs N. results.json keeps what is done, table.md is printed.
 """
 
 import argparse
@@ -41,7 +41,6 @@ FUSED = ("graph", "concatenation", "cross_attention")
 KINDS = ("pictures", "sound", *FUSED)
 FRAMES, VIEWS = 8, 2
 JUDGED_EVERY = 4  # epochs
-VOICES = 3  # of pictures, of sound, of both: each learns from a third of the clips in an epoch
 WAYS = {"both": (), "no sound": (SOUND,), "no pictures": (FRAME,)}
 
 
@@ -123,7 +122,9 @@ class Pairs:
         return self.nodes(rows, np.concatenate(self.choices), 0, lacking), self.truth[rows]
 
 
-def trained(kind: str, parts, shapes, classes: int, seed: int) -> dict[str, float]:
+def trained(
+    kind: str, parts, shapes, classes: int, seed: int, alone_epochs: int
+) -> dict[str, float]:
     """Accuracies on the test part, in each way that the model can be used."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(seed)
@@ -134,7 +135,7 @@ def trained(kind: str, parts, shapes, classes: int, seed: int) -> dict[str, floa
     learnt, chosen, tested = parts
     settings = usual_fused_training()
     if only:
-        settings = replace(settings, epochs=settings.epochs // VOICES)
+        settings = replace(settings, epochs=alone_epochs)
     compile_model(model, settings, settings.steps(len(learnt.rows)))
     steps = -(-len(learnt.rows) // settings.batch_size)
     batches, best = learnt.epochs(seed, settings.batch_size), -1.0
@@ -181,6 +182,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folds", type=int, default=PARTS, choices=range(1, PARTS + 1))
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--alone-epochs", type=int, default=40, help="of one set alone")
     parser.add_argument("--noise", type=float, default=64.0, help="σ added to values 0 to 255")
     options = parser.parse_args()
     print_machine("sora_tf", "tensorflow", "tf_keras", "numpy")
@@ -220,7 +222,9 @@ def main() -> None:
             done = results.setdefault(f"seed {seed}, fold {fold}", {})
             for name in options.kinds:
                 if name not in done:
-                    done[name] = trained(name, dealt, shapes, len(labels), seed)
+                    done[name] = trained(
+                        name, dealt, shapes, len(labels), seed, options.alone_epochs
+                    )
                     write_json(results_path, results)
                     print(f"seed {seed}, fold {fold}: {name} {done[name]}", flush=True)
     (options.out / "table.md").write_text(table(results))

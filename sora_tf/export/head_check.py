@@ -21,13 +21,11 @@ Case = tuple[Arrays, Arrays]  # what is given, what Keras answers
 
 def saved_model(folder: Path) -> Callable[[Arrays], Arrays]:
     """What a SavedModel answers."""
-    loaded = tf.saved_model.load(str(folder))
-    serve = loaded.signatures[SERVE]
+    serve = tf.saved_model.load(str(folder)).signatures[SERVE]
 
     def answer(inputs: Arrays) -> Arrays:
         given = {name: tf.constant(values) for name, values in inputs.items()}
-        # The signature lives no longer than what it was loaded from.
-        return {name: values.numpy() for name, values in serve(**given).items() if loaded}
+        return {name: values.numpy() for name, values in serve(**given).items()}
 
     return answer
 

@@ -49,6 +49,7 @@ class NodeReader:
         self.frames = frames and embedder(frames)
         self.fit, self.mel, self.encoder, self.folder = fit, mel, encoder, folder
         self.key = key
+        self._names: dict[FusedClip, str] = {}  # what lies beside a film is looked up once
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
@@ -73,7 +74,7 @@ class NodeReader:
         Raises:
             VideoError: the film, or a file that is named beside it, cannot be read.
         """
-        path = None if self.folder is None else self.folder / f"{self._name(item)}.npz"
+        path = None if self.folder is None else self._path(item, self.folder)
         if path is not None and path.is_file():
             with np.load(path, allow_pickle=False) as kept:
                 return dict(kept)
@@ -121,12 +122,18 @@ class NodeReader:
             spans[: len(texts)] = times
         return vectors, np.arange(SENTENCES) < len(texts), spans
 
+    def _path(self, item, folder):
+        if item not in self._names:
+            self._names[item] = self._name(item)
+        return folder / f"{self._names[item]}.npz"
+
     def _name(self, item):
         """Names nodes by all that decides them."""
         clip = item.clip
         caption = Path(clip.path).with_suffix(".txt")
-        said = item.subtitles or subtitles_beside(clip.path)
-        files = [clip.path, item.sound, said, str(caption)]
+        files = [clip.path, item.sound, str(caption)]
+        if self.encoder is not None:
+            files.append(item.subtitles or subtitles_beside(clip.path))
         facts: list[Any] = [
             self.key,
             self.fit,

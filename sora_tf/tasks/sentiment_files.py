@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 
 from sora_tf import _checks
-from sora_tf.data.beside import ENDINGS, cues_of, subtitles_beside
+from sora_tf.data.beside import ENDINGS, cues_of
 from sora_tf.data.sentences import read_text, sentences
 from sora_tf.data.utterances import Utterance
 from sora_tf.models.minilm import SentenceEncoder
 from sora_tf.tasks.sentiment import Sentiment
 from sora_tf.video import VideoError
-from sora_tf.video.subtitles import EMBEDDED, read_cues
+from sora_tf.video.subtitles import read_cues
 
 SUBTITLES = (*ENDINGS, ".sub")
 LINES = ".txt"
@@ -84,10 +84,7 @@ def read_said(path: str) -> list[Said]:
         if not said:
             raise VideoError(path, "no subtitles", "no line has text", "Give one with words.")
         return said
-    if ending in SUBTITLES:
-        cues = read_cues(path)
-    else:
-        cues = cues_of(path, subtitles_beside(path) or EMBEDDED)
+    cues = read_cues(path) if ending in SUBTITLES else cues_of(path, needed=True)
     return [Said(cue.text, cue.start, cue.end) for cue in sentences(cues)]
 
 
