@@ -16,6 +16,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import sora_tf.layers  # noqa: F401, all layers, which Keras knows once they are imported
 from sora_tf._files import replacing, write_json
 from sora_tf._keras import keras
 from sora_tf.config import SoraConfig

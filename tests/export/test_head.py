@@ -1,6 +1,8 @@
 """Models that take vectors, exported and held against Keras."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -69,6 +71,15 @@ def test_every_head_is_exported_and_agrees(name, tmp_path):
     for key, values in wanted.items():
         np.testing.assert_allclose(three[key][2:], values, atol=1e-5)
         np.testing.assert_allclose(lite[key], values, atol=1e-5)
+
+
+def test_heads_load_in_a_process_that_has_made_none(tmp_path):
+    for name, make in MODELS.items():
+        run_of(make(), tmp_path / name)
+    code = "import sys; from sora_tf.train.run import load_model; [*map(load_model, sys.argv[1:])]"
+    paths = [str(tmp_path / name / "model.keras") for name in MODELS]
+    done = subprocess.run([sys.executable, "-c", code, *paths], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
