@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 
 import numpy as np
 import pytest
@@ -69,7 +70,7 @@ def test_without_a_run_and_with_attention(films, out, capsys):
     assert page.count('class="counted"') == page.count('class="plain"') > 0
 
 
-def test_subtitles_beside_the_film(run, films, out, tmp_path, capsys):
+def test_subtitles_that_are_named(run, films, out, tmp_path, capsys):
     pytest.importorskip("pysubs2")
     (tmp_path / "a.srt").write_text(SRT)
     command = ["summarize", str(run.path), films[0], "--out", str(out)]
@@ -78,6 +79,21 @@ def test_subtitles_beside_the_film(run, films, out, tmp_path, capsys):
     assert "A digit goes left." in (out / "film0" / "index.html").read_text()
     numbers = json.loads((out / "film0" / "summary.json").read_text())
     assert numbers["talk"] == [{"start": 1.0, "end": 2.0, "text": "A digit goes left."}]
+
+
+def test_subtitles_beside_the_film(run, films, out, tmp_path, capsys):
+    pytest.importorskip("pysubs2")
+    film, beside = tmp_path / "talk.mp4", tmp_path / "talk.en.srt"
+    shutil.copy(films[0], film)
+    command = ["summarize", str(run.path), str(film), "--out", str(out)]
+    assert main(command) == 0
+    assert "goes left" not in said(capsys)[0]
+    beside.write_text(SRT)  # what was made without it is made anew
+    assert main(command) == 0
+    assert "1.0 s  A digit goes left." in said(capsys)[0]
+    beside.write_text(SRT.replace("left", "right"))
+    assert main(command) == 0
+    assert "1.0 s  A digit goes right." in said(capsys)[0]
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ def add(verb: "AddVerb") -> None:
         "--subtitles",
         metavar="FILE",
         help="of the one film (.srt, .vtt, .ass), or `embedded` where films must hold them "
-        "(default: those a film holds, if any)",
+        "(default: those beside a film, else inside it, if any)",
     )
     sub.add_argument("--sentences", type=int, default=6, metavar="N", help="at most (default 6)")
     sub.add_argument(

@@ -11,6 +11,7 @@ from typing import Any
 
 from sora_tf._files import replacing, write_json
 from sora_tf._progress import counting
+from sora_tf.data.beside import cues_of, subtitles_beside
 from sora_tf.tasks.attention import Attend
 from sora_tf.tasks.choice import Length
 from sora_tf.tasks.highlight import write_highlight
@@ -23,7 +24,6 @@ from sora_tf.tasks.summarize import Summary, longer_than, summarize
 from sora_tf.tasks.summary_page import summary_page
 from sora_tf.tasks.talk import SENTENCES, summarize_talk
 from sora_tf.video import VideoError, probe
-from sora_tf.video.subtitles import EMBEDDED, Cue, embedded_cues, read_cues
 
 NUMBERS, PAGE, SHEET, FILM = "summary.json", "index.html", "storyboard.png", "highlight.mp4"
 
@@ -36,8 +36,7 @@ class Wish:
         length: of each.
         segments: "features" or "pyscenedetect".
         apart: as in `summarize`.
-        subtitles: a file of them, "embedded" where the films must hold them, or None to take
-            those that a film holds, if it does.
+        subtitles: as in `cues_of`, for all films.
         sentences: most sentences of what is said.
     """
 
@@ -79,7 +78,8 @@ def summarize_files(
     wish = wish or Wish()
     taste = None if scorer is None else (scorer.bias, scorer.weights.tobytes())
     for path, folder in zip(paths, folders_of(paths, Path(out)), strict=True):
-        given = (key, pace, wish, stamp(path), _subtitle_stamp(wish), path, taste, attend is None)
+        stamps = stamp(path), _subtitle_stamp(path, wish)
+        given = (key, pace, wish, *stamps, path, taste, attend is None)
         own = " ".join(map(str, given))
         mark = hashlib.sha256(own.encode("utf-8", "surrogateescape")).hexdigest()[:16]
         try:
@@ -104,7 +104,7 @@ def folders_of(paths: Sequence[str], out: Path) -> list[Path]:
 
 
 def _make(model, path, pace, folder, key, mark, wish, scorer, attend) -> None:
-    cues = _cues(path, wish)
+    cues = cues_of(path, wish.subtitles)
     total, wanted = probe(path).duration or 0.0, wish.length.seconds
     if wanted is not None and 0 < total < wanted:
         raise longer_than(path, total, wanted)
@@ -147,14 +147,9 @@ def _write(summary: Summary, folder: Path, mark: str, pace: Pace, attend: Attend
     write_json(folder / NUMBERS, {**summary.to_dict(), "made_from": mark})
 
 
-def _cues(path: str, wish: Wish) -> list[Cue]:
-    if wish.subtitles is None or wish.subtitles == EMBEDDED:
-        return embedded_cues(path, needed=wish.subtitles == EMBEDDED)
-    return read_cues(wish.subtitles)
-
-
-def _subtitle_stamp(wish: Wish) -> Any:
-    return wish.subtitles and stamp(wish.subtitles)
+def _subtitle_stamp(path: str, wish: Wish) -> Any:
+    file = wish.subtitles or subtitles_beside(path)
+    return file and stamp(file)
 
 
 def _mark_of(folder: Path) -> str | None:
