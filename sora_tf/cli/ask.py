@@ -18,6 +18,9 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument("question", metavar="QUESTION")
     sub.add_argument("--run", metavar="RUN", help="of `sora-tf train-answers`, for what is seen")
     sub.add_argument(
+        "--seen", metavar="RUN", help="of `sora-tf align`, for when something is seen and how long"
+    )
+    sub.add_argument(
         "--subtitles",
         metavar="FILE",
         help="of the film, or `embedded` (default: those beside it, else inside it)",
@@ -58,7 +61,8 @@ def ask(args: argparse.Namespace) -> int:
     head = None if run is None else run.load_head(encode)
     duration = info.duration or max((cue.end for cue in cues), default=0.0)
     seen = _stretches(args.film, run) if run is not None else iter(())
-    answers = answers_to(question, seen, cues, duration, encode, head)
+    watch = _watch(args, duration, encode) if args.seen else None
+    answers = answers_to(question, seen, cues, duration, encode, head, watch)
     if args.json:
         print_json({"path": args.film, "question": question, "answers": as_json(answers)})
     else:
@@ -67,12 +71,39 @@ def ask(args: argparse.Namespace) -> int:
             print(f"{answer.score:.3f}  {answer.text}  ({moments})")
     if answers:
         return OK
-    complain(f"{args.film}: nothing found: {_why(cues, head)}")
+    complain(f"{args.film}: nothing found: {_why(args, cues, head)}")
     return FAILED
 
 
-def _why(cues: list[Any], head: Any) -> str:
+def _watch(args: argparse.Namespace, duration: float, encode: Any) -> Any:
+    """What looks at the film, with an aligned run."""
+    from sora_tf.cli.common import reading_of
+    from sora_tf.tasks.sightings import OVERLAP, watch
+    from sora_tf.train.align import texts_of, vector_model
+    from sora_tf.train.run import Run
+
+    run = Run(args.seen)
+    texts, config = texts_of(run), run.read_config()
+    reading = reading_of(config, config.clip_seconds, config.clip_seconds / OVERLAP)
+
+    def look() -> Any:
+        watched, damage = watch(vector_model(run), encode(texts), args.film, reading, duration)
+        if damage:
+            complain(f"{args.film}: {damage}")
+        return watched
+
+    return look
+
+
+def _why(args: argparse.Namespace, cues: list[Any], head: Any) -> str:
+    from sora_tf.tasks.sightings import wanted_sight
+
+    wanted = wanted_sight(args.question)
+    if wanted is not None and args.seen:
+        return f"no moment looks more like {wanted.thing!r} than like what else the run knows."
     said = "nothing that is said answers it" if cues else "the film has no subtitles"
+    if wanted is not None:
+        return f"{said}, and no --seen was given that knows what things look like."
     if head is None:
         return f"{said}, and no --run was given that knows what is seen."
     return f"{said}, and it is like no question that the run has learnt."

@@ -1,8 +1,8 @@
 """Answers to questions about a film: chosen by a trained head from what is seen and said, or found
-in what is said; always with the moments that support them."""
+in what is seen or in what is said; always with the moments that support them."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,6 +25,7 @@ from sora_tf.models.answerer import (
 from sora_tf.models.video_model import MASK
 from sora_tf.tasks.places import Seen
 from sora_tf.tasks.quote import Encode, alike, said_at
+from sora_tf.tasks.sightings import Wanted, Watched, sightings, wanted_sight
 from sora_tf.tasks.storyboard import clock
 from sora_tf.tasks.time_words import named_span
 from sora_tf.video.subtitles import Cue
@@ -95,12 +96,14 @@ def ask(
     duration: float,
     encode: Encode,
     head: Head | None = None,
+    watch: Callable[[], Watched] | None = None,
 ) -> list[Answer]:
     """Answers to a question about a film, best first; none where nothing is found.
 
     A question that is like one the head has learnt is answered by the head. How long the film is,
-    its file says. All others are answered from what is said: at the time that they name, or where
-    it is most like what they ask for.
+    its file says. When something is seen, or for how long, says what the film looks like. All
+    others are answered from what is said: at the time that they name, or where it is most like
+    what they ask for.
 
     Args:
         question: in words.
@@ -109,6 +112,7 @@ def ask(
         duration: of the film, s.
         encode: N texts to their vectors (N, D), of length 1.
         head: None where none is trained.
+        watch: looks at the film, where that is asked for; None leaves it to what is said.
     Raises:
         ValueError: the question is empty, too long, or names a time beyond the film's end.
     """
@@ -119,6 +123,9 @@ def ask(
         vector = encode([question])[0]
         if head.knows(vector):
             return chosen(vector, seen, cues, encode, head)
+    wanted = wanted_sight(question)
+    if watch is not None and wanted is not None:
+        return when_seen(wanted, watch(), encode)
     said = sentences(cues)
     span = named_span(question, duration)
     found = alike(question, said, encode) if span is None else said_at(span, said)
@@ -148,6 +155,29 @@ def checked(question: str) -> str:
             "Shorten it."
         )
     return question
+
+
+def when_seen(wanted: Wanted, watched: Watched, encode: Encode) -> list[Answer]:
+    """When a thing is seen, the longest stretch first, or for how long in all.
+
+    Args:
+        wanted: from `wanted_sight`.
+        watched: what the film looks like.
+        encode: as in `ask`.
+    """
+    found = sightings(encode([wanted.thing])[0], watched)
+    found.sort(key=lambda one: one.start - one.end)
+    moments = [Moment(one.start, one.end) for one in found]
+    if not wanted.long:
+        return [
+            Answer(clock(one.start), one.likeness, (moment,), "film")
+            for one, moment in zip(found[:MOST_ANSWERS], moments, strict=False)
+        ]
+    lengths = [one.end - one.start for one in found]
+    if not found:
+        return []
+    likeness = float(np.average([one.likeness for one in found], weights=lengths))
+    return [Answer(f"{sum(lengths):.1f} s", likeness, tuple(moments[:MOST_MOMENTS]), "film")]
 
 
 def chosen(

@@ -5,6 +5,7 @@ texts, each pair for itself (sigmoid loss). The run is a classifier of the texts
 and `tasks.zero_shot` compares its vectors with any others.
 """
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
@@ -117,6 +118,22 @@ def vector_model(run: Run) -> VideoModel:
         )
     clip = dict(zip(model.input_names, model.inputs, strict=True))
     return VideoModel(clip, model.get_layer(TEXT_VECTOR).output)
+
+
+def texts_of(run: Run) -> list[str]:
+    """The texts that an aligned run has learnt to tell apart, in the order of its labels.
+
+    Raises:
+        RunError: there is no run, or it is not aligned.
+    """
+    labels = run.read_config().labels
+    try:
+        asked = json.loads((run.path / ASKED).read_text(encoding="utf-8"))
+        return _texts(labels, asked["texts"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise RunError(
+            f"the run in {run.path} was not aligned with texts. Give one of `sora-tf align`."
+        ) from None
 
 
 def learner(

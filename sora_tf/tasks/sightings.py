@@ -1,0 +1,162 @@
+"""When a thing is seen in a film, and for how long: where its name suits best of those known."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sora_tf._keras import keras
+from sora_tf.tasks.windows import Reading, batch_of, read_windows
+from sora_tf.video import VideoError
+
+SAME = 0.6  # likeness of two texts from which they are names of the same thing
+OVERLAP = 4  # windows that look at each moment
+IS = r"(?:is|are|was|were)"
+DOES = r"(?:does|do|did|can|could|will)"
+WE = r"(?:we|you|i|one|they)"
+SEE = r"(?:see|watch|spot|notice|find)"
+APPEAR = (
+    r"(?:appears?|shows?\s+up|turns?\s+up|comes?\s+(?:in(?:to\s+(?:view|the\s+picture))?|up)"
+    r"|enters?(?:\s+the\s+(?:picture|scene))?|arrives?)"
+)
+THERE = (
+    r"(?:seen|visible|shown|there|in\s+view|in\s+sight|on\s+screen"
+    r"|(?:in|on)\s+the\s+(?:picture|film|clip|video|screen|scene))"
+)
+STAYS = r"(?:appear|stay|last|remain|go\s+on)"
+FIRST = r"(?:first\s+)?"
+WHEN = r"^(?:when|at\s+(?:what|which)\s+(?:time|moment|second|point))\s+"
+HOW_LONG = r"^(?:for\s+)?how\s+(?:long|much\s+time|many\s+(?:seconds|minutes))\s+"
+THING = r"(?P<thing>.+?)"
+END = r"(?:\s+(?:in|of)\s+(?:the|this)\s+(?:film|clip|video|movie))?\s*\?*\s*$"
+PATTERNS = [
+    (re.compile(start + middle + END, re.IGNORECASE), long)
+    for start, middle, long in (
+        (WHEN, rf"{DOES}\s+{THING}\s+{FIRST}{APPEAR}", False),
+        (WHEN, rf"{DOES}\s+{WE}\s+{FIRST}{SEE}\s+{THING}", False),
+        (WHEN, rf"{IS}\s+{THING}\s+{FIRST}{THERE}", False),
+        (WHEN, rf"{IS}\s+there\s+{FIRST}{THING}", False),
+        (HOW_LONG, rf"{DOES}\s+{WE}\s+{SEE}\s+{THING}", True),
+        (HOW_LONG, rf"{DOES}\s+{THING}\s+{STAYS}", True),
+        (HOW_LONG, rf"{IS}\s+{THING}\s+{THERE}", True),
+        (HOW_LONG, rf"{IS}\s+there\s+{THING}", True),
+    )
+]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a question wants to know of what is seen.
+
+    Args:
+        thing: its name, as the question has it.
+        long: how long it is seen, not when.
+    """
+
+    thing: str
+    long: bool
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What the windows of a film look like.
+
+    Args:
+        starts, ends: (N,), of each window, s.
+        vectors: (N, D) of length 1, among those of texts.
+        known: (K, D) of length 1, of the texts that the model has learnt to tell apart.
+    """
+
+    starts: np.ndarray
+    ends: np.ndarray
+    vectors: np.ndarray
+    known: np.ndarray
+
+
+@dataclass(frozen=True)
+class Sighting:
+    """A stretch of a film, start and end in s, in which a thing is seen.
+
+    Args:
+        start, end: s.
+        likeness: to its name, from 0 to 1, on average.
+    """
+
+    start: float
+    end: float
+    likeness: float
+
+
+def wanted_sight(question: str) -> Wanted | None:
+    """What a question wants to know of what is seen; None where it is of another kind.
+
+    "When does X appear?", "When do we first see X?", "When is X in the picture?", "How long is X
+    seen?", "For how many seconds do we see X?" and their like, in English, as the words are that
+    a model is aligned with.
+    """
+    for pattern, long in PATTERNS:
+        found = pattern.match(question.strip())
+        if found:
+            return Wanted(found["thing"], long)
+    return None
+
+
+def watch(
+    model: keras.Model, known: np.ndarray, path: str, reading: Reading, duration: float
+) -> tuple[Watched, str | None]:
+    """Looks at a whole film, each moment in several windows; says also what is damaged in it.
+
+    Args:
+        model: from clips to vectors of sentences.
+        known: (K, D), of the texts that it was aligned with.
+        path: the film.
+        reading: how to read it; in windows of the length of the clips that the model has learnt.
+        duration: of the film, s.
+
+    Raises:
+        VideoError: it does not read.
+    """
+    starts, ends, vectors = [], [], []
+    damage = None
+    for _, window, _ in read_windows([path], reading):
+        if isinstance(window, VideoError):
+            raise window
+        damage = damage or window.damage
+        starts.append(window.start)
+        ends.append(duration if window.end is None else window.end)
+        vectors.append(model.predict_on_batch(batch_of(window))[0])
+    return Watched(np.array(starts), np.array(ends), np.stack(vectors), known), damage
+
+
+def sightings(thing: np.ndarray, watched: Watched) -> list[Sighting]:
+    """The stretches in which a thing is seen, in their order.
+
+    A moment looks like the mean of the windows around it. The thing is seen where its name, or a
+    known one that means the same, suits better than every other known text.
+
+    Args:
+        thing: (D,) of length 1, the vector of its name.
+        watched: what the film looks like.
+    """
+    same = watched.known @ thing >= SAME
+    own = np.concatenate([thing[None], watched.known[same]])
+    others = watched.known[~same]
+    edges = np.unique(np.concatenate([watched.starts, watched.ends]))
+    middles = (edges[:-1] + edges[1:]) / 2
+    around = (watched.starts <= middles[:, None]) & (middles[:, None] <= watched.ends)
+    around = around / np.maximum(around.sum(axis=1, keepdims=True), 1)
+    likeness = (around @ (watched.vectors @ own.T)).max(axis=1)
+    best = (around @ (watched.vectors @ others.T)).max(axis=1, initial=-1.0)
+    found: list[Sighting] = []
+    for run in _runs((likeness >= best) & (likeness > 0.0)):
+        weights = np.diff(edges)[run]
+        mean = float(np.average(likeness[run], weights=weights))
+        found.append(Sighting(float(edges[run[0]]), float(edges[run[-1] + 1]), min(mean, 1.0)))
+    return found
+
+
+def _runs(seen: np.ndarray) -> Sequence[np.ndarray]:
+    """The numbers that are true, each row of neighbours by itself."""
+    places = np.flatnonzero(seen)
+    return [run for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if len(run)]
