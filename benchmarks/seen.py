@@ -101,7 +101,7 @@ def asked(model, known, made: dict[str, Film], reading: Reading, encode) -> dict
         watched, _ = watch(model, known, path, reading, duration)
         for label, start, end in film:
             when, long = (
-                ask(question, (), (), duration, encode, None, lambda: watched)
+                ask(question, (), (), duration, encode, None, lambda seen=watched: seen)
                 for question in questions(label)
             )
             moment = when[0].moments[0] if when else None

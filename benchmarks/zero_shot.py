@@ -65,20 +65,39 @@ def judged(vectors, texts, truth, unseen, held) -> dict[str, float]:
 
 
 def table(results: dict[str, dict[str, dict[str, float]]]) -> str:
-    """Means and standard deviations over the pairs held out and seeds."""
-    lines = [f"| | {' | '.join(MEASURES)} |", "| --- | ---: | ---: | ---: | ---: |"]
-    for name in next(iter(results.values())):
+    """Means and standard deviations over the pairs held out and seeds, and over seeds alone."""
+    kinds = {
+        pair: len(set(pair.split(" and ")) & set(TEXTS)) == 1 for pair in map(pair_of, results)
+    }
+    columns = [(MEASURES[0], lambda key: True), *(
+        (name, lambda key, mixed=mixed: kinds[pair_of(key)] == mixed)
+        for name, mixed in (("two of one kind", False), ("two of both kinds", True))
+    ), *((name, lambda key: True) for name in MEASURES[1:])]  # fmt: skip
+    lines = [f"| | {' | '.join(name for name, _ in columns)} |"]
+    lines.append(f"| --- |{' ---: |' * len(columns)}")
+    for way in next(iter(results.values())):
         cells = []
-        for measure in MEASURES:
-            values = [one[name][measure] for one in results.values()]
-            cells.append(f"{statistics.mean(values):.3f} ± {deviation(values):.3f}")
-        lines.append(f"| {name} | {' | '.join(cells)} |")
-    pairs: dict[str, list[float]] = {}
-    for key, one in results.items():
-        pairs.setdefault(key.split(", ")[1], []).append(one["aligned"][MEASURES[0]])
-    lines += ["", "| held out | of the two |", "| --- | ---: |"]
-    lines += [f"| {pair} | {statistics.mean(values):.3f} |" for pair, values in pairs.items()]
+        for name, wanted in columns:
+            measure = name if name in MEASURES else MEASURES[0]
+            by_seed: dict[str, list[float]] = {}
+            for key, one in results.items():
+                if wanted(key):
+                    by_seed.setdefault(key.split(", ")[0], []).append(one[way][measure])
+            values = [value for own in by_seed.values() for value in own]
+            seeds = deviation([statistics.mean(own) for own in by_seed.values()])
+            cells.append(f"{statistics.mean(values):.3f} ± {deviation(values):.3f} ({seeds:.3f})")
+        lines.append(f"| {way} | {' | '.join(cells)} |")
+    lines += ["", "In brackets: ± over the means of seeds.", "", "| held out | of the two |"]
+    lines += ["| --- | ---: |"]
+    for pair in kinds:
+        own = [one["aligned"][MEASURES[0]] for key, one in results.items() if pair_of(key) == pair]
+        lines.append(f"| {pair} | {statistics.mean(own):.3f} |")
     return "\n".join(lines) + "\n"
+
+
+def pair_of(key: str) -> str:
+    """The classes held out, of a key of results."""
+    return key.split(", ")[1]
 
 
 def main() -> None:
