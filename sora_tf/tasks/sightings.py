@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from sora_tf._keras import keras
-from sora_tf.tasks.windows import Reading, batch_of, read_windows
+from sora_tf._progress import progress
+from sora_tf.tasks.windows import Reading, batch_of, read_windows, stretches
 from sora_tf.video import VideoError
 
 SAME = 0.6  # likeness of two texts from which they are names of the same thing
@@ -112,19 +113,21 @@ def watch(
         known: (K, D), of the texts that it was aligned with.
         path: the film.
         reading: how to read it; in windows of the length of the clips that the model has learnt.
-        duration: of the film, s.
+        duration: of the film, s; 0 where its file does not say.
 
     Raises:
         VideoError: it does not read.
     """
     starts, ends, vectors = [], [], []
     damage = None
-    for _, window, _ in read_windows([path], reading):
+    windows = read_windows([path], reading)
+    for _, window, _ in progress(windows, "windows", len(stretches(path, reading))):
         if isinstance(window, VideoError):
             raise window
         damage = damage or window.damage
+        last = max(duration, float(window.times[window.mask].max(initial=0.0)))
         starts.append(window.start)
-        ends.append(duration if window.end is None else window.end)
+        ends.append(last if window.end is None else window.end)
         vectors.append(model.predict_on_batch(batch_of(window))[0])
     return Watched(np.array(starts), np.array(ends), np.stack(vectors), known), damage
 
