@@ -72,7 +72,9 @@ def _export_head(args: argparse.Namespace, run: "Run", out: Path) -> int:
     from sora_tf.export.head import export_head
 
     if args.to != "all":
-        raise ValueError(f"export: a run of a {run.kind} model has two formats. Leave --to out.")
+        raise ValueError(
+            f"export: a run of a {run.kind} model has formats of its own. Leave --to out."
+        )
     result = export_head(run, out, args.name, args.version or 1)
     made, failed = result["artefacts"], result["failed"]
     for path, why in failed.items():

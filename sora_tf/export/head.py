@@ -7,6 +7,7 @@ makes their vectors (a CNN, an encoder of sentences) is exported by itself or ru
 import logging
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +16,15 @@ import tensorflow as tf
 
 from sora_tf._files import replacing, write_json
 from sora_tf._keras import keras
-from sora_tf.export import flatbuffer, serving_check
+from sora_tf.export import flatbuffer, serving_check, tflite
 from sora_tf.export.errors import ExportError
 from sora_tf.export.head_check import HEAD, SERVE, Arrays, Case, difference, write_cases
 from sora_tf.export.receipt import RECEIPT, digest, size_bytes
 from sora_tf.export.signature import Endpoint, write_endpoints
-from sora_tf.export.tflite import quiet
 from sora_tf.train.run import Run, load_model
 
 LOG = logging.getLogger(__name__)
+FLAVOURS = ("float32", "float16", "dynamic")  # those that need no real inputs
 LENGTH = 32  # nodes of a set that may have any number, in TFLite
 CHECKS = 3  # made-up inputs compared
 
@@ -36,8 +37,9 @@ def export_head(run: Run, out: Path, name: str = "sora", version: int = 1) -> di
 
     Args:
         run: a run with a functional model of named inputs.
-        out: the folder for serving/NAME/VERSION, model.tflite (batch 1, float32; a set of any
-            number of nodes has 32), receipt.json and reference.npz, for `sora-tf verify`.
+        out: the folder for serving/NAME/VERSION, float32.tflite, float16.tflite and
+            dynamic.tflite (batch 1; a set of any number of nodes has 32; the last has weights of
+            8 bits), receipt.json and reference.npz, for `sora-tf verify`.
         name, version: of the SavedModel.
 
     Returns:
@@ -53,7 +55,7 @@ def export_head(run: Run, out: Path, name: str = "sora", version: int = 1) -> di
     failed: dict[str, str] = {}
     for target, kind in (
         (out / "serving" / name / str(version), "saved_model"),
-        (out / "model.tflite", "float32"),
+        *((out / f"{flavour}.tflite", flavour) for flavour in FLAVOURS),
     ):
         path = str(target.relative_to(out))
         LOG.info("making and checking %s", path)
@@ -109,20 +111,21 @@ def _saved_model(model: keras.Model, folder: Path) -> dict[str, int]:
     return serving_check.operations(folder)
 
 
-def _tflite(model: keras.Model, path: Path) -> dict[str, dict[str, int]]:
-    with tempfile.TemporaryDirectory() as folder, quiet():
+def _tflite(flavour: str, model: keras.Model, path: Path) -> dict[str, dict[str, int]]:
+    with tempfile.TemporaryDirectory() as folder, tflite.quiet():
         write_endpoints(model, _endpoints(model, 1, LENGTH), folder)
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SERVE])
+        tflite.FLAVOURS[flavour](converter, lambda: iter(()))
         content = converter.convert()
     path.write_bytes(content)
     operations = flatbuffer.operations(flatbuffer.read(content))
-    flatbuffer.check_builtin(operations, "model.tflite")
+    flatbuffer.check_builtin(operations, f"{flavour}.tflite")
     return operations
 
 
 MAKERS: dict[str, Callable[[keras.Model, Path], Any]] = {
     "saved_model": _saved_model,
-    "float32": _tflite,
+    **{flavour: partial(_tflite, flavour) for flavour in FLAVOURS},
 }
 
 

@@ -24,6 +24,10 @@ from sora_tf.train import Run
 MEL = MelConfig()
 
 
+FILES = {"serving/sora/1", "float32.tflite", "float16.tflite", "dynamic.tflite"}
+NEAR = {"saved_model": 1e-5, "float32": 1e-5, "float16": 2e-3, "dynamic": 0.05}
+
+
 def fusion(kind):
     shapes = {FRAME: (4, 12), SOUND: (3, MEL.frames, MEL.mels), SENTENCE: (2, 8)}
     sound = SoundConfig(channels=(4, 8), features=64)
@@ -40,6 +44,11 @@ MODELS = {
 }
 
 
+def dense():
+    inputs = keras.Input((3,), name="x")
+    return keras.Model({"x": inputs}, keras.layers.Dense(2, name="scores")(inputs))
+
+
 def run_of(model, path, kind="fusion"):
     run = Run(path)
     run.path.mkdir(parents=True)
@@ -53,10 +62,10 @@ def test_every_head_is_exported_and_agrees(name, tmp_path):
     model = MODELS[name]()
     result = export_head(run_of(model, tmp_path / "run"), tmp_path / "out")
     assert not result["failed"]
-    assert set(result["artefacts"]) == {"serving/sora/1", "model.tflite"}
+    assert set(result["artefacts"]) == FILES
     receipt = json.loads((tmp_path / "out" / "receipt.json").read_text())["artefacts"]
     for facts in receipt.values():
-        assert facts["difference"] < 1e-5
+        assert facts["difference"] < NEAR[facts["format"]]
         assert facts["operations"]
         assert set(facts["inputs"]) == set(model.input_names)
     # Once more by hand, from the files: several clips for a server, one for TFLite.
@@ -67,10 +76,20 @@ def test_every_head_is_exported_and_agrees(name, tmp_path):
         "serving_default"
     ]
     three = serve(**{key: tf.constant(np.repeat(x, 3, axis=0)) for key, x in one.items()})
-    lite = tf.lite.Interpreter(str(tmp_path / "out" / "model.tflite")).get_signature_runner()(**one)
+    lite = tf.lite.Interpreter(str(tmp_path / "out" / "float32.tflite")).get_signature_runner()(
+        **one
+    )
     for key, values in wanted.items():
         np.testing.assert_allclose(three[key][2:], values, atol=1e-5)
         np.testing.assert_allclose(lite[key], values, atol=1e-5)
+
+
+def test_small_numbers_make_small_files(tmp_path):
+    model = build_answerer(AnswererConfig(), 5)
+    result = export_head(run_of(model, tmp_path / "run"), tmp_path / "out")["artefacts"]
+    whole = result["float32.tflite"]["bytes"]
+    assert result["float16.tflite"]["bytes"] < 0.6 * whole
+    assert result["dynamic.tflite"]["bytes"] < 0.4 * whole
 
 
 def test_heads_load_in_a_process_that_has_made_none(tmp_path):
@@ -83,7 +102,7 @@ def test_heads_load_in_a_process_that_has_made_none(tmp_path):
 
 
 def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
-    run = run_of(MODELS["graph"](), tmp_path / "run")
+    run = run_of(dense(), tmp_path / "run")
     run_it = head_check.RUNNERS["float32"]
 
     def spoiled(path):
@@ -92,34 +111,32 @@ def test_a_file_that_answers_otherwise_is_not_kept(tmp_path, monkeypatch):
 
     monkeypatch.setitem(head_check.RUNNERS, "float32", spoiled)
     result = export_head(run, tmp_path / "out")
-    assert list(result["artefacts"]) == ["serving/sora/1"]
-    assert "otherwise than Keras" in result["failed"]["model.tflite"]
-    assert not (tmp_path / "out" / "model.tflite").exists()
+    assert set(result["artefacts"]) == FILES - {"float32.tflite"}
+    assert "otherwise than Keras" in result["failed"]["float32.tflite"]
+    assert not (tmp_path / "out" / "float32.tflite").exists()
 
 
 def test_an_operation_that_is_not_builtin_is_refused(tmp_path, monkeypatch):
     used = {"serving_default": {"CUSTOM:FlexErf": 1}}
     monkeypatch.setattr(head.flatbuffer, "operations", lambda model: used)
-    result = export_head(run_of(MODELS["graph"](), tmp_path / "run"), tmp_path / "out")
-    assert "CUSTOM:FlexErf" in result["failed"]["model.tflite"]
+    result = export_head(run_of(dense(), tmp_path / "run"), tmp_path / "out")
+    assert "CUSTOM:FlexErf" in result["failed"]["float32.tflite"]
 
 
 def test_by_the_command_line(tmp_path, capsys):
-    inputs = keras.Input((3,), name="x")
-    outputs = keras.layers.Dense(2, name="scores")(inputs)
-    run = run_of(keras.Model({"x": inputs}, outputs), tmp_path / "run", "sentiment model")
+    run = run_of(dense(), tmp_path / "run", "sentiment model")
     assert main(["export", str(run.path)]) == 0
-    assert "2 exported, 0 failed" in capsys.readouterr().out
+    assert "4 exported, 0 failed" in capsys.readouterr().out
     out = run.path / "export"
     assert main(["verify", str(out)]) == 0
     said = capsys.readouterr().out
     assert "from Keras" in said
-    assert "2 of 2 agree with their receipt" in said
-    assert main(["verify", str(out / "model.tflite"), "--json"]) == 0
+    assert "4 of 4 agree with their receipt" in said
+    assert main(["verify", str(out / "float32.tflite"), "--json"]) == 0
     (result,) = json.loads(capsys.readouterr().out)
     assert result["difference"] < 1e-5
     # Another file, even if it runs, is not the one that was proved.
-    with open(out / "model.tflite", "ab") as file:
+    with open(out / "float32.tflite", "ab") as file:
         file.write(b" ")
     assert main(["verify", str(out)]) == 3
     assert "another SHA-256" in capsys.readouterr().err
