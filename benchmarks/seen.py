@@ -2,13 +2,13 @@
 
 python benchmarks/seen.py DRONE FIGHT --out DIR [--folds N] [--films N]
 
-Each class is dealt into five parts of neighbouring numbers. A model is aligned with the names of
-the classes on three parts, the next chooses the epoch, and films are cut from clips of the fifth:
-stretches of four classes, of 3 to 9 s, one after another. Of each it is asked when it is seen
-(right where the first answer overlaps the true stretch by half or more of both) and for how long
-(right within a quarter of the truth). Beside it the same with the words of ImageNet alone, and,
-without a look at the film, a stretch drawn from those of the other films, or the length that is
-most often right. results.json keeps what is done, table.md is printed.
+Each class is dealt into five parts of neighbouring numbers. A classifier is trained, and a model
+is aligned with the names of the classes, on three parts; the next chooses the epoch, and films are
+cut from clips of the fifth: stretches of four classes, of 3 to 9 s, one after another. Of each it
+is asked when it is seen (right where the first answer overlaps the true stretch by half or more of
+both) and for how long (right within a quarter of the truth). Beside it the same with the words of
+ImageNet alone, and, without a look at the film, a stretch drawn from those of the other films, or
+the length that is most often right. results.json keeps what is done, table.md is printed.
 """
 
 import argparse
@@ -34,12 +34,13 @@ from sora_tf.tasks.quote import remembered
 from sora_tf.tasks.sightings import OVERLAP, watch
 from sora_tf.tasks.windows import Reading
 from sora_tf.train.align import align, texts_of, vector_model
+from sora_tf.train.fit import train_classifier
 from sora_tf.video import probe, read, write
 
 STRETCHES, RATE = 4, 10.0  # of a film, and its frames/s
 SHORTEST, LONGEST = 3.0, 9.0  # s of a stretch
 NEAR = 0.25  # of the truth, how far off a length may be
-WAYS = ("aligned", "words of ImageNet", "without the film")
+WAYS = ("classifier", "aligned", "words of ImageNet", "without the film")
 
 Film = list[tuple[str, float, float]]  # label, start and end in s of each stretch
 
@@ -93,12 +94,14 @@ def near(seconds: float, truth: float) -> bool:
     return abs(seconds - truth) <= NEAR * truth
 
 
-def asked(model, known, made: dict[str, Film], reading: Reading, encode) -> dict[str, list[bool]]:
+def asked(
+    model, known, aligned: bool, made: dict[str, Film], reading: Reading, encode
+) -> dict[str, list[bool]]:
     """Whether each answer is right."""
     hits: dict[str, list[bool]] = {"when": [], "how long": []}
     for path, film in progress(made.items(), "films", len(made)):
         duration = probe(path).duration
-        watched, _ = watch(model, known, path, reading, duration)
+        watched, _ = watch(model, known, aligned, path, reading, duration)
         for label, start, end in film:
             when, long = (
                 ask(question, (), (), duration, encode, None, lambda seen=watched: seen)
@@ -163,12 +166,10 @@ def main() -> None:
             folder = options.out / f"fold{fold}"
             folder.mkdir(exist_ok=True)
             write_index(dealt, folder / "clips.csv")
-            run = align(
-                folder / "clips.csv",
-                folder / "run",
-                texts=texts,
-                cache=options.out / "cache",
-                verbose=0,
+            shared = {"cache": options.out / "cache", "verbose": 0}
+            run = align(folder / "clips.csv", folder / "run", texts=texts, **shared)
+            namer = train_classifier(
+                folder / "clips.csv", folder / "classifier", model="lite", **shared
             )
             made = films([c for c in dealt if c.split == "test"], options.films, folder, fold)
             config = run.read_config()
@@ -177,10 +178,11 @@ def main() -> None:
                 config.model.frames, config.model.size, config.fit, window, window / OVERLAP
             )
             known = encode(texts_of(run))
-            models = dict(zip(WAYS, (vector_model(run), build_aligned(words)), strict=False))
+            models = (namer.load_model(), vector_model(run), build_aligned(words))
             results[name] = {
-                way: asked(model, known, made, reading, encode) for way, model in models.items()
-            } | {WAYS[2]: blind(made, fold)}
+                way: asked(model, known, way != WAYS[0], made, reading, encode)
+                for way, model in zip(WAYS, models, strict=False)
+            } | {WAYS[-1]: blind(made, fold)}
             write_json(path, results)
         text = table(results)
         (options.out / "table.md").write_text(text)

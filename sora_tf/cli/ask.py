@@ -18,7 +18,9 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument("question", metavar="QUESTION")
     sub.add_argument("--run", metavar="RUN", help="of `sora-tf train-answers`, for what is seen")
     sub.add_argument(
-        "--seen", metavar="RUN", help="of `sora-tf align`, for when something is seen and how long"
+        "--seen",
+        metavar="RUN",
+        help="of `sora-tf train` or `align`, for when something is seen and how long",
     )
     sub.add_argument(
         "--subtitles",
@@ -76,10 +78,10 @@ def ask(args: argparse.Namespace) -> int:
 
 
 def _watch(args: argparse.Namespace, duration: float, encode: Any) -> Any:
-    """What looks at the film, with an aligned run."""
+    """What looks at the film, with a run that names what it sees."""
     from sora_tf.cli.common import reading_of
     from sora_tf.tasks.sightings import OVERLAP, watch
-    from sora_tf.train.align import texts_of, vector_model
+    from sora_tf.train.align import is_aligned, texts_of, vector_model
     from sora_tf.train.run import Run
 
     run = Run(args.seen)
@@ -87,7 +89,10 @@ def _watch(args: argparse.Namespace, duration: float, encode: Any) -> Any:
     reading = reading_of(config, config.clip_seconds, config.clip_seconds / OVERLAP)
 
     def look() -> Any:
-        watched, damage = watch(vector_model(run), encode(texts), args.film, reading, duration)
+        aligned = is_aligned(run)
+        model = vector_model(run) if aligned else run.load_model()
+        known = encode(texts)
+        watched, damage = watch(model, known, aligned, args.film, reading, duration)
         if damage:
             complain(f"{args.film}: {damage}")
         return watched

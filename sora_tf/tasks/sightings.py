@@ -11,7 +11,7 @@ from sora_tf._progress import progress
 from sora_tf.tasks.windows import Reading, batch_of, read_windows, stretches
 from sora_tf.video import VideoError
 
-SAME = 0.6  # likeness of two texts from which they are names of the same thing
+SAME = 0.6  # likeness from which the known text most like a name means the same
 OVERLAP = 4  # windows that look at each moment
 IS = r"(?:is|are|was|were)"
 DOES = r"(?:does|do|did|can|could|will)"
@@ -65,14 +65,16 @@ class Watched:
 
     Args:
         starts, ends: (N,), of each window, s.
-        vectors: (N, D) of length 1, among those of texts.
-        known: (K, D) of length 1, of the texts that the model has learnt to tell apart.
+        scores: (N, K), how well each of K known texts suits.
+        known: (K, D), vectors of these texts, of length 1.
+        vectors: (N, D) of length 1, the windows among texts; None where the model has none.
     """
 
     starts: np.ndarray
     ends: np.ndarray
-    vectors: np.ndarray
+    scores: np.ndarray
     known: np.ndarray
+    vectors: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -104,13 +106,19 @@ def wanted_sight(question: str) -> Wanted | None:
 
 
 def watch(
-    model: keras.Model, known: np.ndarray, path: str, reading: Reading, duration: float
+    model: keras.Model,
+    known: np.ndarray,
+    aligned: bool,
+    path: str,
+    reading: Reading,
+    duration: float,
 ) -> tuple[Watched, str | None]:
     """Looks at a whole film, each moment in several windows; says also what is damaged in it.
 
     Args:
-        model: from clips to vectors of sentences.
-        known: (K, D), of the texts that it was aligned with.
+        model: from clips to scores (B, K) of the known texts or, aligned, to vectors of sentences.
+        known: (K, D), vectors of the texts that it has learnt to tell apart.
+        aligned: whether it gives vectors.
         path: the film.
         reading: how to read it; in windows of the length of the clips that the model has learnt.
         duration: of the film, s; 0 where its file does not say.
@@ -118,7 +126,7 @@ def watch(
     Raises:
         VideoError: it does not read.
     """
-    starts, ends, vectors = [], [], []
+    starts, ends, found = [], [], []
     damage = None
     windows = read_windows([path], reading)
     for _, window, _ in progress(windows, "windows", len(stretches(path, reading))):
@@ -128,29 +136,37 @@ def watch(
         last = max(duration, float(window.times[window.mask].max(initial=0.0)))
         starts.append(window.start)
         ends.append(last if window.end is None else window.end)
-        vectors.append(model.predict_on_batch(batch_of(window))[0])
-    return Watched(np.array(starts), np.array(ends), np.stack(vectors), known), damage
+        found.append(model.predict_on_batch(batch_of(window))[0])
+    times, answers = (np.array(starts), np.array(ends)), np.stack(found)
+    if aligned:
+        return Watched(*times, answers @ known.T, known, answers), damage
+    return Watched(*times, answers, known), damage
 
 
 def sightings(thing: np.ndarray, watched: Watched) -> list[Sighting]:
     """The stretches in which a thing is seen, in their order.
 
-    A moment looks like the mean of the windows around it. The thing is seen where its name, or a
-    known one that means the same, suits better than every other known text.
+    A moment looks like the mean of the windows around it. The thing is seen where the known text
+    that means the same suits better than every other, or its own name does where there is none.
 
     Args:
         thing: (D,) of length 1, the vector of its name.
         watched: what the film looks like.
     """
-    same = watched.known @ thing >= SAME
-    own = np.concatenate([thing[None], watched.known[same]])
-    others = watched.known[~same]
+    like = watched.known @ thing
+    nearest = int(like.argmax())
+    if like[nearest] >= SAME:
+        own, others = watched.scores[:, nearest], np.delete(watched.scores, nearest, axis=1)
+    elif watched.vectors is not None:
+        own, others = watched.vectors @ thing, watched.scores
+    else:
+        return []
     edges = np.unique(np.concatenate([watched.starts, watched.ends]))
     middles = (edges[:-1] + edges[1:]) / 2
     around = (watched.starts <= middles[:, None]) & (middles[:, None] <= watched.ends)
     around = around / np.maximum(around.sum(axis=1, keepdims=True), 1)
-    likeness = (around @ (watched.vectors @ own.T)).max(axis=1)
-    best = (around @ (watched.vectors @ others.T)).max(axis=1, initial=-1.0)
+    likeness = around @ own
+    best = (around @ others).max(axis=1, initial=-1.0)
     found: list[Sighting] = []
     for run in _runs((likeness >= best) & (likeness > 0.0)):
         weights = np.diff(edges)[run]

@@ -123,17 +123,23 @@ def vector_model(run: Run) -> VideoModel:
 def texts_of(run: Run) -> list[str]:
     """The texts that an aligned run has learnt to tell apart, in the order of its labels.
 
+    Those of a classifier that was not aligned are its labels as words.
+
     Raises:
-        RunError: there is no run, or it is not aligned.
+        RunError: there is no run, or what it was aligned with does not read.
     """
     labels = run.read_config().labels
+    if not is_aligned(run):
+        return [text_of_label(label) for label in labels]
     try:
-        asked = json.loads((run.path / ASKED).read_text(encoding="utf-8"))
-        return _texts(labels, asked["texts"])
-    except (OSError, ValueError, KeyError, TypeError):
-        raise RunError(
-            f"the run in {run.path} was not aligned with texts. Give one of `sora-tf align`."
-        ) from None
+        return _texts(labels, json.loads((run.path / ASKED).read_text(encoding="utf-8"))["texts"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{run.path / ASKED} does not read: {error}. Align the run anew.") from None
+
+
+def is_aligned(run: Run) -> bool:
+    """Whether `align` wrote a run."""
+    return (run.path / ASKED).is_file()
 
 
 def learner(

@@ -40,8 +40,8 @@ def test_any_text_is_a_question(text):
 
 
 def watched(*vectors, length=2.0, step=2.0):
-    starts = np.arange(len(vectors)) * step
-    return Watched(starts, starts + length, np.array(vectors), np.stack([BIRD, PLANE]))
+    starts, known = np.arange(len(vectors)) * step, np.stack([BIRD, PLANE])
+    return Watched(starts, starts + length, vectors @ known.T, known, np.array(vectors))
 
 
 def test_a_thing_is_seen_where_its_name_suits_best():
@@ -56,6 +56,16 @@ def test_another_name_of_a_known_thing():
     # Likeness 0.8 with "bird": the same thing, which does not stand against itself.
     name = np.array([0.8, 0.0, 0.6])
     assert sightings(name, watched(BIRD, PLANE)) == [Sighting(0.0, 2.0, 1.0)]
+    # 0.66 and 0.75 with both: it means the one that it is most like, and not the other.
+    name = np.array([0.6614, 0.75, 0.0])
+    assert sightings(name, watched(BIRD, PLANE)) == [Sighting(2.0, 4.0, 1.0)]
+
+
+def test_a_classifier_has_no_words_but_its_own():
+    scores = np.array([[0.7, 0.3], [0.2, 0.8]])
+    film = Watched(np.array([0.0, 2.0]), np.array([2.0, 4.0]), scores, np.stack([BIRD, PLANE]))
+    assert sightings(PLANE, film) == [Sighting(2.0, 4.0, 0.8)]
+    assert sightings(SKY, film) == []
 
 
 def test_moments_look_like_the_windows_around_them():
@@ -67,9 +77,9 @@ def test_moments_look_like_the_windows_around_them():
 
 
 def test_what_is_unlike_everything_is_not_seen():
-    film = Watched(np.zeros(1), np.ones(1), np.array([[0.0, 0.0, 1.0]]), BIRD[None])
+    film = watched(SKY)
     assert sightings(PLANE, film) == []
-    assert sightings(SKY, film) == [Sighting(0.0, 1.0, 1.0)]
+    assert sightings(SKY, film) == [Sighting(0.0, 2.0, 1.0)]
 
 
 def test_answers_say_when_and_for_how_long():

@@ -140,7 +140,7 @@ def test_zero_shot_and_search_by_the_command_line(aligned, clips, tmp_path, caps
     assert capsys.readouterr().out.splitlines()[0].endswith(files[1])
 
 
-def test_when_photographs_are_seen(aligned, clips, tmp_path, capsys):
+def test_when_photographs_are_seen(aligned, clips, run, tmp_path, capsys):
     film = tmp_path / "both.mp4"
     flower, palace = (read(first(clips, label)).frames for label in PICTURES)
     write(film, np.concatenate([palace] * 3 + [flower] * 2 + [palace]), 8)  # 3 s, 2 s, 1 s
@@ -163,6 +163,9 @@ def test_when_photographs_are_seen(aligned, clips, tmp_path, capsys):
     assert "no moment looks more like 'the mouse'" in capsys.readouterr().err
     assert main(["ask", str(film), "When does the mouse appear?"]) == 1
     assert "no --seen was given" in capsys.readouterr().err
+    # A classifier of digits has no word for it.
+    assert main(["ask", str(film), "When does the mouse appear?", "--seen", str(run.path)]) == 1
+    assert "no moment looks more like 'the mouse'" in capsys.readouterr().err
     assert main(["ask", str(film), "When is it there?", "--seen", str(clips)]) == 1
     assert "Traceback" not in capsys.readouterr().err
 
