@@ -62,15 +62,15 @@ def films(clips: list[Clip], count: int, folder: Path, fold: int) -> dict[str, F
     labels = labels_of(clips)
     for number in range(count):
         path = folder / f"film{number}.mp4"
-        rng = np.random.default_rng((fold, number))
+        plan, draw = (np.random.default_rng((fold, number, use)) for use in range(2))
         parts, made, begin = [], [], 0.0
-        for label in rng.permutation(labels)[:STRETCHES]:
-            seconds = round(float(rng.uniform(SHORTEST, LONGEST)) * RATE) / RATE
+        for label in plan.permutation(labels)[:STRETCHES]:
+            seconds = round(float(plan.uniform(SHORTEST, LONGEST)) * RATE) / RATE
             made.append((str(label), begin, begin + seconds))
             begin += seconds
             if not path.exists():
                 own = [clip for clip in clips if clip.label == label]
-                parts.append(stretch(own, seconds, rng))
+                parts.append(stretch(own, seconds, draw))
         if parts:
             write(path, np.concatenate(parts), RATE)
         found[str(path)] = made
