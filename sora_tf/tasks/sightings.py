@@ -8,10 +8,12 @@ import numpy as np
 
 from sora_tf._keras import keras
 from sora_tf._progress import progress
+from sora_tf.tasks.segments import boundaries
 from sora_tf.tasks.windows import Reading, batch_of, read_windows, stretches
 from sora_tf.video import VideoError
 
 SAME = 0.6  # likeness from which the known text most like a name means the same
+SCATTER_S = 0.02  # of film, wholly unlike itself, that a cut must save
 OVERLAP = 4  # windows that look at each moment
 IS = r"(?:is|are|was|were)"
 DOES = r"(?:does|do|did|can|could|will)"
@@ -146,8 +148,9 @@ def watch(
 def sightings(thing: np.ndarray, watched: Watched) -> list[Sighting]:
     """The stretches in which a thing is seen, in their order.
 
-    A moment looks like the mean of the windows around it. The thing is seen where the known text
-    that means the same suits better than every other, or its own name does where there is none.
+    A moment looks like the mean of the windows around it, and a segment of the film is named as a
+    whole. The thing is seen where the known text that means the same suits better than every
+    other, or its own name does where there is none.
 
     Args:
         thing: (D,) of length 1, the vector of its name.
@@ -165,14 +168,30 @@ def sightings(thing: np.ndarray, watched: Watched) -> list[Sighting]:
     middles = (edges[:-1] + edges[1:]) / 2
     around = (watched.starts <= middles[:, None]) & (middles[:, None] <= watched.ends)
     around = around / np.maximum(around.sum(axis=1, keepdims=True), 1)
-    likeness = around @ own
-    best = (around @ others).max(axis=1, initial=-1.0)
+    looks = watched.scores if watched.vectors is None else watched.vectors
+    whole = _as_wholes(around @ np.column_stack([own, others]), around @ looks, np.diff(edges))
+    likeness, best = whole[:, 0], whole[:, 1:].max(axis=1, initial=-1.0)
     found: list[Sighting] = []
     for run in _runs((likeness >= best) & (likeness > 0.0)):
         weights = np.diff(edges)[run]
         mean = float(np.average(likeness[run], weights=weights))
         found.append(Sighting(float(edges[run[0]]), float(edges[run[-1] + 1]), min(mean, 1.0)))
     return found
+
+
+def _as_wholes(scores: np.ndarray, looks: np.ndarray, seconds: np.ndarray) -> np.ndarray:
+    """Scores (M, K) of moments, the same in each segment: their mean over it.
+
+    Segments are found by how moments look, (M, F); they last `seconds` (M,).
+    """
+    if not len(scores):
+        return scores
+    looks = looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-9)
+    cuts = boundaries([looks], 1.0 / float(np.median(seconds)), SCATTER_S)
+    whole = scores.copy()
+    for rows in np.split(np.arange(len(scores)), list(cuts)):
+        whole[rows] = np.average(scores[rows], axis=0, weights=seconds[rows])
+    return whole
 
 
 def _runs(seen: np.ndarray) -> Sequence[np.ndarray]:

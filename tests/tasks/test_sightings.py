@@ -76,6 +76,19 @@ def test_moments_look_like_the_windows_around_them():
     assert sightings(PLANE, film)[0].start == 2.0
 
 
+def test_a_segment_is_named_as_a_whole():
+    bird, unsure = (0.8, 0.6, 0.0), (0.68, 0.7332, 0.0)
+    (found,) = sightings(BIRD, watched(bird, bird, bird, unsure, bird))
+    assert (found.start, found.end) == (0.0, 10.0)
+    assert found.likeness == pytest.approx(0.776)
+    assert sightings(PLANE, watched(bird, bird, bird, unsure, bird)) == []
+
+
+def test_a_film_without_length():
+    film = Watched(np.zeros(1), np.zeros(1), np.ones((1, 2)), np.stack([BIRD, PLANE]))
+    assert sightings(BIRD, film) == []
+
+
 def test_what_is_unlike_everything_is_not_seen():
     film = watched(SKY)
     assert sightings(PLANE, film) == []
