@@ -66,7 +66,7 @@ class Watched:
     """What the windows of a film look like.
 
     Args:
-        starts, ends: (N,), of each window, s.
+        starts, ends: (N,), of each window, s, rising.
         scores: (N, K), how well each of K known texts suits.
         known: (K, D), vectors of these texts, of length 1.
         vectors: (N, D) of length 1, the windows among texts; None where the model has none.
@@ -165,11 +165,11 @@ def sightings(thing: np.ndarray, watched: Watched) -> list[Sighting]:
     else:
         return []
     edges = np.unique(np.concatenate([watched.starts, watched.ends]))
-    middles = (edges[:-1] + edges[1:]) / 2
-    around = (watched.starts <= middles[:, None]) & (middles[:, None] <= watched.ends)
-    around = around / np.maximum(around.sum(axis=1, keepdims=True), 1)
     looks = watched.scores if watched.vectors is None else watched.vectors
-    whole = _as_wholes(around @ np.column_stack([own, others]), around @ looks, np.diff(edges))
+    scores, looks = (
+        _at_moments(values, watched, edges) for values in (np.column_stack([own, others]), looks)
+    )
+    whole = _as_wholes(scores, looks, np.diff(edges))
     likeness, best = whole[:, 0], whole[:, 1:].max(axis=1, initial=-1.0)
     found: list[Sighting] = []
     for run in _runs((likeness >= best) & (likeness > 0.0)):
@@ -177,6 +177,18 @@ def sightings(thing: np.ndarray, watched: Watched) -> list[Sighting]:
         mean = float(np.average(likeness[run], weights=weights))
         found.append(Sighting(float(edges[run[0]]), float(edges[run[-1] + 1]), min(mean, 1.0)))
     return found
+
+
+def _at_moments(values: np.ndarray, watched: Watched, edges: np.ndarray) -> np.ndarray:
+    """Means (M, F) of the values (N, F) of the windows around each moment between the edges."""
+    middles = (edges[:-1] + edges[1:]) / 2
+    first = np.searchsorted(watched.ends, middles)
+    behind = np.searchsorted(watched.starts, middles, side="right")
+    total = np.zeros((len(middles), values.shape[1]))
+    for step in range(int((behind - first).max(initial=0))):
+        there = first + step < behind
+        total[there] += values[first[there] + step]
+    return total / np.maximum(behind - first, 1)[:, None]
 
 
 def _as_wholes(scores: np.ndarray, looks: np.ndarray, seconds: np.ndarray) -> np.ndarray:

@@ -84,6 +84,13 @@ def test_a_segment_is_named_as_a_whole():
     assert sightings(PLANE, watched(bird, bird, bird, unsure, bird)) == []
 
 
+def test_a_film_of_many_windows():
+    film = watched(*([BIRD] * 900 + [PLANE] * 900), length=2.0, step=0.5)
+    (found,) = sightings(PLANE, film)
+    assert found.start == pytest.approx(450, abs=2.0)
+    assert found.end == film.ends[-1]
+
+
 def test_a_film_without_length():
     film = Watched(np.zeros(1), np.zeros(1), np.ones((1, 2)), np.stack([BIRD, PLANE]))
     assert sightings(BIRD, film) == []
