@@ -53,26 +53,31 @@ def export_head(run: Run, out: Path, name: str = "sora", version: int = 1) -> di
     cases = [_case(model, seed) for seed in range(CHECKS)]
     made: dict[str, Any] = {}
     failed: dict[str, str] = {}
-    for target, kind in (
-        (out / "serving" / name / str(version), "saved_model"),
-        *((out / f"{flavour}.tflite", flavour) for flavour in FLAVOURS),
-    ):
-        path = str(target.relative_to(out))
-        LOG.info("making and checking %s", path)
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with replacing(target) as beside:
-                operations = MAKERS[kind](model, beside)
-                made[path] = {
-                    "format": kind,
-                    "bytes": size_bytes(beside),
-                    "sha256": digest(beside),
-                    "difference": difference(kind, beside, cases, path),
-                    "operations": operations,
-                    **_described(model),
-                }
-        except ExportError as error:
-            failed[path] = str(error)
+    with tempfile.TemporaryDirectory() as single:
+        with tflite.quiet():
+            write_endpoints(model, _endpoints(model, 1, LENGTH), single)
+        served = out / "serving" / name / str(version)
+        wanted: list[tuple[str, Path, Callable[[Path], Any]]] = [
+            ("saved_model", served, partial(_saved_model, model)),
+            *((f, out / f"{f}.tflite", partial(_tflite, f, single)) for f in FLAVOURS),
+        ]
+        for kind, target, make in wanted:
+            path = str(target.relative_to(out))
+            LOG.info("making and checking %s", path)
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with replacing(target) as beside:
+                    operations = make(beside)
+                    made[path] = {
+                        "format": kind,
+                        "bytes": size_bytes(beside),
+                        "sha256": digest(beside),
+                        "difference": difference(kind, beside, cases, path),
+                        "operations": operations,
+                        **_described(model),
+                    }
+            except ExportError as error:
+                failed[path] = str(error)
     if made:
         write_cases(cases, out)
         facts = {"kind": HEAD, "model_sha256": digest(run.model_path), "artefacts": made}
@@ -111,9 +116,9 @@ def _saved_model(model: keras.Model, folder: Path) -> dict[str, int]:
     return serving_check.operations(folder)
 
 
-def _tflite(flavour: str, model: keras.Model, path: Path) -> dict[str, dict[str, int]]:
-    with tempfile.TemporaryDirectory() as folder, tflite.quiet():
-        write_endpoints(model, _endpoints(model, 1, LENGTH), folder)
+def _tflite(flavour: str, folder: str, path: Path) -> dict[str, dict[str, int]]:
+    """Converts a SavedModel of batch 1; returns its operations."""
+    with tflite.quiet():
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SERVE])
         tflite.FLAVOURS[flavour](converter, lambda: iter(()))
         content = converter.convert()
@@ -121,12 +126,6 @@ def _tflite(flavour: str, model: keras.Model, path: Path) -> dict[str, dict[str,
     operations = flatbuffer.operations(flatbuffer.read(content))
     flatbuffer.check_builtin(operations, f"{flavour}.tflite")
     return operations
-
-
-MAKERS: dict[str, Callable[[keras.Model, Path], Any]] = {
-    "saved_model": _saved_model,
-    **{flavour: partial(_tflite, flavour) for flavour in FLAVOURS},
-}
 
 
 def _inputs(model):

@@ -169,12 +169,12 @@ def sightings(thing: np.ndarray, watched: Watched) -> list[Sighting]:
     scores, looks = (
         _at_moments(values, watched, edges) for values in (np.column_stack([own, others]), looks)
     )
-    whole = _as_wholes(scores, looks, np.diff(edges))
+    seconds = np.diff(edges)
+    whole = _as_wholes(scores, looks, seconds)
     likeness, best = whole[:, 0], whole[:, 1:].max(axis=1, initial=-1.0)
     found: list[Sighting] = []
     for run in _runs((likeness >= best) & (likeness > 0.0)):
-        weights = np.diff(edges)[run]
-        mean = float(np.average(likeness[run], weights=weights))
+        mean = float(np.average(likeness[run], weights=seconds[run]))
         found.append(Sighting(float(edges[run[0]]), float(edges[run[-1] + 1]), min(mean, 1.0)))
     return found
 
