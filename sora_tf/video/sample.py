@@ -39,7 +39,8 @@ def sample(
 
     The header's duration is only a first guess: where it is missing the packets are counted
     undecoded, and where the frames turn out to end sooner the spread is made anew. A film, or
-    part, with fewer than `count` frames gives all of them.
+    part, with fewer than `count` frames gives all of them; a part in which no frame begins, the
+    one on screen.
 
     Args:
         source, size, fit, limit, threads, patience: as in `read`.
@@ -59,15 +60,17 @@ def sample(
     with open_film(source, threads, patience) as film:
         length = film.measure()
         near = snap
+        shown = None  # what is on screen in a part in which no frame begins
         for _ in range(3):
             stop = length if end is None else min(end, length)
             if stop <= begin:
+                shown = None
                 break
             step = (stop - begin) / count
             if near is None:
                 near = SNAP_SHARE * step if step > LONG_SEGMENT_S else 0.0
             times = begin + _spread(stop - begin, count, rng)
-            found = _distinct(pictures_at(film, times, size, fit, limit, near))
+            found = shown = _distinct(pictures_at(film, times, size, fit, limit, near))
             if len(found.times) == count or film.expired:
                 return found
             last = film.last
@@ -78,7 +81,7 @@ def sample(
                 near = 0.0
             else:
                 break
-        return _by_count(film, count, start, end, size, fit, limit, rng)
+        return _by_count(film, count, start, end, size, fit, limit, rng, shown)
 
 
 def _spread(length: float, count: int, rng: np.random.Generator | None) -> np.ndarray:
@@ -91,10 +94,12 @@ def _distinct(found: VideoFrames) -> VideoFrames:
     return VideoFrames(found.frames[fresh], found.times[fresh], found.damage)
 
 
-def _by_count(film: Reel, count: int, start, end, size, fit, limit, rng) -> VideoFrames:
+def _by_count(film: Reel, count: int, start, end, size, fit, limit, rng, shown) -> VideoFrames:
     """Decodes twice: to count the frames there are, then to take some by their place."""
     there = sum(1 for _ in frames_between(film, start, end))
     if not there:
+        if shown is not None and len(shown.times):
+            return shown
         if film.shown:
             raise VideoError(film.name, "no frames", f"none between {start} s and {end} s")
         raise film.none_came()

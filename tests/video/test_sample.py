@@ -81,6 +81,14 @@ def test_long_segments_take_keyframes_nearby(tmp_path):
     np.testing.assert_allclose(exact.times, [10, 30, 50, 70])
 
 
+def test_where_no_frame_begins_the_one_on_screen_is_seen(tmp_path):
+    path = video.write(tmp_path / "slow.mp4", noise(4), 0.2)  # a frame at 0, 5, 10 and 15 s
+    assert video.sample(path, 3, start=6.0, end=8.0).times.tolist() == [5.0]
+    assert video.sample(path, 3, start=16.0).times.tolist() == [15.0]
+    with pytest.raises(VideoError, match="none between 30"):
+        video.sample(path, 3, start=30.0, end=40.0)
+
+
 def test_nothing_there(film):
     with pytest.raises(VideoError, match="none between 50") as caught:
         video.sample(film, 3, start=50, end=60)
