@@ -31,7 +31,8 @@ from sora_tf.models.aligned import build_aligned, imagenet_words
 from sora_tf.models.minilm import SentenceEncoder
 from sora_tf.tasks.answer import ask
 from sora_tf.tasks.quote import remembered
-from sora_tf.tasks.sightings import OVERLAP, watch
+from sora_tf.tasks.segments import cutter, segment_edges
+from sora_tf.tasks.sightings import watch
 from sora_tf.tasks.windows import Reading
 from sora_tf.train.align import align, texts_of, vector_model
 from sora_tf.train.fit import train_classifier
@@ -95,13 +96,13 @@ def near(seconds: float, truth: float) -> bool:
 
 
 def asked(
-    model, known, aligned: bool, made: dict[str, Film], reading: Reading, encode
+    model, known, aligned: bool, made: dict[str, Film], edges, reading: Reading, encode
 ) -> dict[str, list[bool]]:
     """Whether each answer is right."""
     hits: dict[str, list[bool]] = {"when": [], "how long": []}
     for path, film in progress(made.items(), "films", len(made)):
         duration = probe(path).duration
-        watched, _ = watch(model, known, aligned, path, reading, duration)
+        watched, _ = watch(model, known, aligned, path, reading, edges[path])
         for label, start, end in film:
             when, long = (
                 ask(question, (), (), duration, encode, None, lambda seen=watched: seen)
@@ -173,14 +174,15 @@ def main() -> None:
             )
             made = films([c for c in dealt if c.split == "test"], options.films, folder, fold)
             config = run.read_config()
-            window = config.clip_seconds
             reading = Reading(
-                config.model.frames, config.model.size, config.fit, window, window / OVERLAP
+                config.model.frames, config.model.size, config.fit, config.clip_seconds
             )
+            cuts = cutter()
+            edges = {path: segment_edges(path, cuts) for path in made}
             known = encode(texts_of(run))
             models = (namer.load_model(), vector_model(run), build_aligned(words))
             results[name] = {
-                way: asked(model, known, way != WAYS[0], made, reading, encode)
+                way: asked(model, known, way != WAYS[0], made, edges, reading, encode)
                 for way, model in zip(WAYS, models, strict=False)
             } | {WAYS[-1]: blind(made, fold)}
             write_json(path, results)

@@ -63,7 +63,7 @@ def ask(args: argparse.Namespace) -> int:
     head = None if run is None else run.load_head(encode)
     duration = info.duration or max((cue.end for cue in cues), default=0.0)
     seen = _stretches(args.film, run) if run is not None else iter(())
-    watch = _watch(args, duration, encode) if args.seen else None
+    watch = _watch(args, encode) if args.seen else None
     answers = answers_to(question, seen, cues, duration, encode, head, watch)
     if args.json:
         print_json({"path": args.film, "question": question, "answers": as_json(answers)})
@@ -77,22 +77,23 @@ def ask(args: argparse.Namespace) -> int:
     return FAILED
 
 
-def _watch(args: argparse.Namespace, duration: float, encode: Any) -> Any:
+def _watch(args: argparse.Namespace, encode: Any) -> Any:
     """What looks at the film, with a run that names what it sees."""
     from sora_tf.cli.common import reading_of
-    from sora_tf.tasks.sightings import OVERLAP, watch
+    from sora_tf.tasks.segments import cutter, segment_edges
+    from sora_tf.tasks.sightings import watch
     from sora_tf.train.align import is_aligned, texts_of, vector_model
     from sora_tf.train.run import Run
 
     run = Run(args.seen)
     texts, config = texts_of(run), run.read_config()
-    reading = reading_of(config, config.clip_seconds, config.clip_seconds / OVERLAP)
+    reading = reading_of(config, config.clip_seconds, None)
 
     def look() -> Any:
         aligned = is_aligned(run)
         model = vector_model(run) if aligned else run.load_model()
-        known = encode(texts)
-        watched, damage = watch(model, known, aligned, args.film, reading, duration)
+        edges = segment_edges(args.film, cutter())
+        watched, damage = watch(model, encode(texts), aligned, args.film, reading, edges)
         if damage:
             complain(f"{args.film}: {damage}")
         return watched

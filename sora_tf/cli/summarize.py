@@ -8,8 +8,6 @@ from sora_tf.cli.common import code, complain, print_json
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
 
-SIDE = 128  # pixels that `lite` looks at where there is no run: 20 times real time on one core
-
 
 def add(verb: "AddVerb") -> None:
     """Adds the verb."""
@@ -53,7 +51,7 @@ def summarize(args: argparse.Namespace) -> int:
     from sora_tf.tasks.choice import SHARE, Length
     from sora_tf.tasks.parts import Pace
     from sora_tf.tasks.running import running
-    from sora_tf.tasks.segments import APART
+    from sora_tf.tasks.segments import APART, SIDE
     from sora_tf.tasks.summary_files import Wish, summarize_files
 
     share = SHARE if args.share is None else args.share

@@ -1,16 +1,75 @@
 """Segments of a film of any length, by kernel temporal segmentation of its features."""
 
 import math
+import tempfile
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
+from sora_tf.config import lite
+from sora_tf.models.sora import build_sora
 from sora_tf.tasks.kts import segment
+from sora_tf.tasks.parts import Pace, film_parts
+from sora_tf.tasks.running import FEATURES, Running, running
+from sora_tf.video import probe
 
 BLOCK = 600  # frames segmented at once: two minutes at 5 frames a second
 SCATTER_S = 0.2  # of film, wholly unlike itself, that a cut must save
 APART = 0.6  # of films of many scenes, by features of ImageNet's CNNs: what SCATTER_S goes with
 SHORTEST_S = 1.0  # of a segment, in the mean
+SIDE = 128  # pixels that `lite` looks at: 20 times real time on one core
+
+
+def cutter() -> Running:
+    """`lite` with ImageNet's weights, for `segment_edges`.
+
+    Raises:
+        ImportError: the package with the weights is not installed.
+    """
+    return running(build_sora(replace(lite(), size=(SIDE, SIDE)), weights="imagenet"))
+
+
+def segment_edges(path: str, model: Running) -> np.ndarray:
+    """Where the segments of a film begin, and where the last one ends, in s.
+
+    Args:
+        path: file or URL.
+        model: from `cutter`.
+    Returns:
+        (S + 1,), increasing from 0.
+    Raises:
+        VideoError: the film cannot be read.
+    """
+    pace = Pace((SIDE, SIDE))
+    times: list[np.ndarray] = []
+
+    def features(folder):
+        for part in film_parts(model, path, pace, folder, [FEATURES]):
+            times.append(part.times)
+            if len(part.times):
+                yield part.vectors[FEATURES]
+
+    with tempfile.TemporaryDirectory() as folder:
+        cuts = list(boundaries(features(Path(folder)), pace.rate))
+    at = np.concatenate(times)
+    return np.array([0.0, *at[cuts], end_of(path, at, pace.rate)])
+
+
+def end_of(path: str, times: np.ndarray, rate: float) -> float:
+    """The end of a film in s: as its header says where that fits its last frame.
+
+    Args:
+        path: file or URL.
+        times: (n,), of the frames that were read, s.
+        rate: frames a second that were asked for.
+    """
+    step = float(np.median(np.diff(times))) if len(times) > 1 else 1 / rate
+    said = probe(path).duration or 0.0
+    if times[-1] < said <= times[-1] + max(2 * step, 1 / rate):
+        return said
+    return float(times[-1]) + step
 
 
 def boundaries(

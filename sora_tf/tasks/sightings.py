@@ -1,20 +1,21 @@
-"""When a thing is seen in a film, and for how long: where its name suits best of those known."""
+"""When a thing is seen in a film, and for how long: where its name suits best of those known.
 
+The film is cut into segments first, and each is named as a whole, so that one look in between does
+not cut a stretch in two, and no look is at two things.
+"""
+
+import itertools
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from sora_tf._keras import keras
 from sora_tf._progress import progress
-from sora_tf.tasks.segments import boundaries
-from sora_tf.tasks.windows import Reading, batch_of, read_windows, stretches
-from sora_tf.video import VideoError
+from sora_tf.tasks.windows import Reading, Stretch, batch_of, read_stretches
+from sora_tf.video import VideoError, sampling
 
 SAME = 0.6  # likeness from which the known text most like a name means the same
-SCATTER_S = 0.02  # of film, wholly unlike itself, that a cut must save
-OVERLAP = 4  # windows that look at each moment
 IS = r"(?:is|are|was|were)"
 DOES = r"(?:does|do|did|can|could|will)"
 WE = r"(?:we|you|i|one|they)"
@@ -63,17 +64,16 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Watched:
-    """What the windows of a film look like.
+    """What the segments of a film look like.
 
     Args:
-        starts, ends: (N,), of each window, s, rising.
-        scores: (N, K), how well each of K known texts suits.
+        edges: (S + 1,), where segments begin and the last one ends, s, increasing.
+        scores: (S, K), how well each of K known texts suits.
         known: (K, D), vectors of these texts, of length 1.
-        vectors: (N, D) of length 1, the windows among texts; None where the model has none.
+        vectors: (S, D), the segments among texts; None where the model has none.
     """
 
-    starts: np.ndarray
-    ends: np.ndarray
+    edges: np.ndarray
     scores: np.ndarray
     known: np.ndarray
     vectors: np.ndarray | None = None
@@ -113,9 +113,9 @@ def watch(
     aligned: bool,
     path: str,
     reading: Reading,
-    duration: float,
+    edges: np.ndarray,
 ) -> tuple[Watched, str | None]:
-    """Looks at a whole film, each moment in several windows; says also what is damaged in it.
+    """Looks at a whole film; says also what is damaged in it.
 
     Args:
         model: from clips to scores (B, K) of the known texts or, aligned, to vectors of sentences.
@@ -123,33 +123,45 @@ def watch(
         aligned: whether it gives vectors.
         path: the film.
         reading: how to read it; in windows of the length of the clips that the model has learnt.
-        duration: of the film, s; 0 where its file does not say.
+        edges: (S + 1,), where its segments begin and the last one ends, s, as `segment_edges`
+            finds them. No window lies in two of them.
 
     Raises:
         VideoError: it does not read.
     """
-    starts, ends, found = [], [], []
+    parts = [_windows(*ends, reading) for ends in itertools.pairwise(edges)]
+    total = sum(map(len, parts))
+    read = read_stretches(path, [window for part in parts for window in part], reading)
+    windows = iter(progress(read, "windows", total))
     damage = None
-    windows = read_windows([path], reading)
-    for _, window, _ in progress(windows, "windows", len(stretches(path, reading))):
-        if isinstance(window, VideoError):
-            raise window
-        damage = damage or window.damage
-        last = max(duration, float(window.times[window.mask].max(initial=0.0)))
-        starts.append(window.start)
-        ends.append(last if window.end is None else window.end)
-        found.append(model.predict_on_batch(batch_of(window))[0])
-    times, answers = (np.array(starts), np.array(ends)), np.stack(found)
+    looks = []
+    for part in parts:
+        found = []
+        for window in itertools.islice(windows, len(part)):
+            if isinstance(window, VideoError):
+                raise window
+            damage = damage or window.damage
+            found.append(model.predict_on_batch(batch_of(window))[0])
+        looks.append(np.mean(found, axis=0))
+    answers = np.stack(looks)
     if aligned:
-        return Watched(*times, answers @ known.T, known, answers), damage
-    return Watched(*times, answers, known), damage
+        return Watched(edges, answers @ known.T, known, answers), damage
+    return Watched(edges, answers, known), damage
+
+
+def _windows(start: float, end: float, reading: Reading) -> list[Stretch]:
+    """The windows of a segment; half of one would say little, and makes the last one longer."""
+    length = float(end - start)
+    if reading.seconds is None or length <= 1.5 * reading.seconds:
+        return [(float(start), float(end))]
+    found = sampling.windows(length, reading.seconds, reading.seconds)
+    return [(float(start + a), float(start + b)) for a, b in found]
 
 
 def sightings(thing: np.ndarray, watched: Watched) -> list[Sighting]:
     """The stretches in which a thing is seen, in their order.
 
-    A moment looks like the mean of the windows around it, and a segment of the film is named as a
-    whole. The thing is seen where the known text that means the same suits better than every
+    It is seen in the segments where the known text that means the same suits better than every
     other, or its own name does where there is none.
 
     Args:
@@ -164,49 +176,12 @@ def sightings(thing: np.ndarray, watched: Watched) -> list[Sighting]:
         own, others = watched.vectors @ thing, watched.scores
     else:
         return []
-    edges = np.unique(np.concatenate([watched.starts, watched.ends]))
-    looks = watched.scores if watched.vectors is None else watched.vectors
-    scores, looks = (
-        _at_moments(values, watched, edges) for values in (np.column_stack([own, others]), looks)
-    )
-    seconds = np.diff(edges)
-    whole = _as_wholes(scores, looks, seconds)
-    likeness, best = whole[:, 0], whole[:, 1:].max(axis=1, initial=-1.0)
+    seen = np.flatnonzero((own >= others.max(axis=1, initial=-1.0)) & (own > 0.0))
+    seconds = np.diff(watched.edges)
     found: list[Sighting] = []
-    for run in _runs((likeness >= best) & (likeness > 0.0)):
-        mean = float(np.average(likeness[run], weights=seconds[run]))
-        found.append(Sighting(float(edges[run[0]]), float(edges[run[-1] + 1]), min(mean, 1.0)))
+    for row in np.split(seen, np.flatnonzero(np.diff(seen) > 1) + 1):
+        if len(row):
+            mean = float(np.average(own[row], weights=seconds[row]))
+            start, end = watched.edges[row[0]], watched.edges[row[-1] + 1]
+            found.append(Sighting(float(start), float(end), min(mean, 1.0)))
     return found
-
-
-def _at_moments(values: np.ndarray, watched: Watched, edges: np.ndarray) -> np.ndarray:
-    """Means (M, F) of the values (N, F) of the windows around each moment between the edges."""
-    middles = (edges[:-1] + edges[1:]) / 2
-    first = np.searchsorted(watched.ends, middles)
-    behind = np.searchsorted(watched.starts, middles, side="right")
-    total = np.zeros((len(middles), values.shape[1]))
-    for step in range(int((behind - first).max(initial=0))):
-        there = first + step < behind
-        total[there] += values[first[there] + step]
-    return total / np.maximum(behind - first, 1)[:, None]
-
-
-def _as_wholes(scores: np.ndarray, looks: np.ndarray, seconds: np.ndarray) -> np.ndarray:
-    """Scores (M, K) of moments, the same in each segment: their mean over it.
-
-    Segments are found by how moments look, (M, F); they last `seconds` (M,).
-    """
-    if not len(scores):
-        return scores
-    looks = looks / np.maximum(np.linalg.norm(looks, axis=1, keepdims=True), 1e-9)
-    cuts = boundaries([looks], 1.0 / float(np.median(seconds)), SCATTER_S)
-    whole = scores.copy()
-    for rows in np.split(np.arange(len(scores)), list(cuts)):
-        whole[rows] = np.average(scores[rows], axis=0, weights=seconds[rows])
-    return whole
-
-
-def _runs(seen: np.ndarray) -> Sequence[np.ndarray]:
-    """The numbers that are true, each row of neighbours by itself."""
-    places = np.flatnonzero(seen)
-    return [run for run in np.split(places, np.flatnonzero(np.diff(places) > 1) + 1) if len(run)]

@@ -14,9 +14,9 @@ from sora_tf.tasks.importance import WIDTH
 from sora_tf.tasks.parts import Pace, film_parts, kept_parts, load_part
 from sora_tf.tasks.running import FEATURES, Running
 from sora_tf.tasks.scorer import Scorer
-from sora_tf.tasks.segments import APART, SCATTER_S, boundaries, spread_of
+from sora_tf.tasks.segments import APART, SCATTER_S, boundaries, end_of, spread_of
 from sora_tf.tasks.shots import pyscenedetect, shot_times
-from sora_tf.video import VideoError, probe
+from sora_tf.video import VideoError
 
 SEGMENTS = ("features", "pyscenedetect")
 
@@ -145,7 +145,7 @@ def summarize(
     if len(at) < 2:
         raise VideoError(path, "too short", "it has one frame, and a summary is chosen among more")
     scale = (own if apart is None else apart) / APART
-    duration = _duration(path, at, pace.rate)
+    duration = end_of(path, at, pace.rate)
     if length.seconds is not None and length.seconds > duration:
         raise longer_than(path, duration, length.seconds)
     if segments == "features":
@@ -170,15 +170,6 @@ def longer_than(path: str, duration: float, seconds: float) -> VideoError:
     """The error of a film shorter than its summary, both in s."""
     detail = f"the film lasts {duration:g} s and the summary is to last {seconds:g} s"
     return VideoError(path, "too short", detail, "Ask for fewer seconds.")
-
-
-def _duration(path: str, times: np.ndarray, rate: float) -> float:
-    """The end of a film in s: as its header says where that fits its last frame."""
-    step = float(np.median(np.diff(times)))
-    said = probe(path).duration or 0.0
-    if times[-1] < said <= times[-1] + max(2 * step, 1 / rate):
-        return said
-    return float(times[-1]) + step
 
 
 def _moments(choice, ends: np.ndarray) -> list[Moment]:

