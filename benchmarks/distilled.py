@@ -1,15 +1,15 @@
 """What a teacher adds: `small` alone, and `small` that learns from `lite`, on the same clips.
 
 python benchmarks/distilled.py CLIPS --out DIR [--seeds 0 1 2] [--folds N] [--views N]
-    [--unlabelled FILM_OR_FOLDER ... [--epochs N]]
+    [--unlabelled FILM_OR_FOLDER ... [--epochs N]] [--without distilled]
 
 Every seed deals the clips into five parts; three train, the next chooses the epoch, the fifth is
 tested. The teacher is trained on the same three, and both students are trained by the commands'
 defaults: as many epochs, the same weights to begin with. With --unlabelled there is a third: it
-begins with what a student learnt from the teacher's vectors alone, which no label has shaped, on
-pieces of these films. DIR gets a run of each per fold, results.json, which says of every test clip
-whether it was named rightly, and table.md. What results.json holds is not made again, even where
-the runs are gone.
+is trained as the one alone is, but begins with what a student learnt from the teacher's vectors
+alone, which no label has shaped, on pieces of these films. DIR gets a run of each per fold,
+results.json, which says of every test clip whether it was named rightly, and table.md. What
+results.json holds is not made again, even where the runs are gone.
 """
 
 import argparse
@@ -65,20 +65,22 @@ def trained(
     """
     clips = folder / "clips.csv"
 
-    def alone(model: str, name: str) -> Run:
+    def alone(model: str, name: str, weights: str | None = None) -> Run:
         training = replace(usual_training(model), seed=seed)
+        if weights:
+            training = replace(training, weights=weights)
         return train_classifier(
             clips, folder / name, model=model, training=training, cache=cache, verbose=0
         )
 
-    def taught(name: str, lesson: Lesson, weights: str | None) -> Run:
+    def distilled() -> Run:
         return distill(
             clips,
-            folder / name,
+            folder / "distilled",
             folder / "teacher",
             model=STUDENT,
-            lesson=lesson,
-            training=replace(usual_training(STUDENT), seed=seed, weights=weights),
+            lesson=Lesson(views=views),
+            training=replace(usual_training(STUDENT), seed=seed),
             cache=cache,
             verbose=0,
         )
@@ -86,11 +88,10 @@ def trained(
     runs = {
         "teacher": lambda: alone(TEACHER, "teacher"),
         "alone": lambda: alone(STUDENT, "alone"),
-        "distilled": lambda: taught("distilled", Lesson(views=views), None),
+        "distilled": distilled,
     }
     if first is not None:
-        lesson = Lesson(views=views, features=1)
-        runs["twice"] = lambda: taught("twice", lesson, str(first(folder / "teacher")))
+        runs["begun"] = lambda: alone(STUDENT, "begun", str(first(folder / "teacher")))
     return runs
 
 
@@ -141,6 +142,7 @@ def main() -> None:
     parser.add_argument("--views", type=int, default=0, help="the teacher is asked about")
     parser.add_argument("--unlabelled", type=Path, nargs="+", help="films, or folders of them")
     parser.add_argument("--epochs", type=int, default=15, help="on these")
+    parser.add_argument("--without", nargs="+", default=[], help="runs of a fold to leave out")
     options = parser.parse_args()
     print_machine("sora_tf", "tensorflow", "tf_keras", "numpy")
     results = options.out / "results.json"
@@ -182,10 +184,10 @@ def main() -> None:
                 options.views,
                 first if options.unlabelled else None,
             )
-            for name, make in runs.items():
+            for name in [name for name in runs if name not in options.without]:
                 if name not in fold:
                     keras.backend.clear_session()
-                    fold[name] = hits(make())
+                    fold[name] = hits(runs[name]())
                     write_json(results, kept)
                 made.setdefault(name, []).append((seed, fold[name]))
             print(f"after seed {seed}, fold {number}\n{table(made)}", flush=True)
