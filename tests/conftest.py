@@ -7,7 +7,24 @@ from pathlib import Path
 import pytest
 
 COUNTS = {"train": 64, "val": 16, "test": 16}
+EXPORTS = "tests/export/"
 DATA = Path(os.environ.get("SORA_TF_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    """Side by side, a file's tests run in one process, and so do all that share exports.
+
+    A run and all its exports take two minutes to make.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return EXPORTS if file.startswith(EXPORTS) else file
+
+    return ByFile(config, log)
 
 
 def seed() -> None:
