@@ -51,7 +51,7 @@ def _add_training(sub: argparse.ArgumentParser) -> None:
 
 def distill(args: argparse.Namespace) -> int:
     """Trains a model on what a run or a table of vectors says of clips."""
-    from dataclasses import replace
+    from dataclasses import fields, replace
 
     from sora_tf.data import AUGMENTS
     from sora_tf.train.distill import distill as learn
@@ -59,16 +59,7 @@ def distill(args: argparse.Namespace) -> int:
     from sora_tf.train.settings import usual_training
 
     config = model_of(args)
-    names = (
-        "labels",
-        "scores",
-        "vector",
-        "relations",
-        "features",
-        "temperature",
-        "distance",
-        "views",
-    )
+    names = (field.name for field in fields(Lesson))
     lesson = Lesson(**given_of(args, *names))
     training = replace(usual_training(config), **_training(args))
     run = learn(
