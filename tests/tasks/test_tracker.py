@@ -6,6 +6,7 @@ import pytest
 from sora_tf.data.boxes import NOBODY, Boxes, joined
 from sora_tf.tasks.tracking import Tracker, TrackerSettings, read_mot, tracking_metrics
 from sora_tf.tasks.tracking.motion import Motion
+from sora_tf.tasks.tracking.things import agreement, things
 
 
 def on(frame, *boxes, scores=1.0, labels=None):
@@ -59,6 +60,48 @@ def test_no_box_is_linked_across_classes():
     tracker = Tracker(TrackerSettings(confirm=1))
     assert tracker.update(0, on(0, (0, 0), labels=[0])).identities.tolist() == [1]
     assert tracker.update(1, on(1, (0, 0), labels=[1])).identities.tolist() == [2]
+
+
+def test_one_thing_under_two_names_is_followed_once():
+    # A bird or a plane: now the one, now the other is likelier, and neither is sure by itself.
+    tracker = Tracker(TrackerSettings(confirm=1))
+    doubts = ([0.4, 0.3], [0.2, 0.5], [0.6, 0.3], [0.3, 0.1])
+    found = [
+        tracker.update(n, on(n, (2 * n, 0), (2 * n, 0), scores=scores, labels=[1, 3]))
+        for n, scores in enumerate(doubts)
+    ]
+    # The likelier row carries the identity; its name is the likelier so far: 4 to 3, 6 to 8,
+    # 12 to 11, 15 to 12 tenths.
+    assert [one.identities.tolist() for one in found] == [
+        [1, NOBODY],
+        [NOBODY, 1],
+        [1, NOBODY],
+        [1, NOBODY],
+    ]
+    kept = [one.of(one.identities == 1) for one in found]
+    assert [int(one.labels[0]) for one in kept] == [1, 3, 1, 1]
+    assert [float(one.scores[0]) for one in kept] == pytest.approx([0.7, 0.7, 0.9, 0.4])
+
+
+def test_two_of_one_name_in_one_place_are_two():
+    found = things(on(0, (0, 0), (0, 0), (0, 0), scores=[0.5, 0.9, 0.8], labels=[0, 0, 2]))
+    assert found.rows.tolist() == [1, 0]
+    assert found.beliefs == pytest.approx(np.array([[0.9, 0, 0.8], [0.5, 0, 0]]))
+    assert found.scores == pytest.approx([1.0, 0.5])
+    assert len(things(Boxes.none()).rows) == 0
+
+
+def test_beliefs_agree_by_what_they_share():
+    one, other = np.array([[0.2, 0.2]]), np.array([[0.3, 0.1, 0.4], [0, 0, 1], [0.1, 0.1, 0]])
+    # Shares ½ ½ 0 against ⅜ ⅛ ½, 0 0 1 and ½ ½ 0.
+    assert agreement(one, other) == pytest.approx(np.array([[0.5, 0.0, 1.0]]))
+
+
+def test_a_name_given_with_a_score_of_nothing_is_a_name():
+    tracker = Tracker(TrackerSettings(confirm=1))
+    tracker.update(0, on(0, (0, 0), labels=[2]))
+    found = tracker.update(1, on(1, (1, 0), scores=0.0, labels=[2]))
+    assert (found.identities.tolist(), found.labels.tolist()) == ([1], [2])
 
 
 def test_two_that_pass_each_other_keep_their_speed():

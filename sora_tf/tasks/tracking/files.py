@@ -88,7 +88,9 @@ def tracks_of(boxes: Boxes, labels: Sequence[str]) -> list[dict[str, Any]]:
         tracks.append(
             {
                 "identity": int(identity),
-                "class": labels[int(own.labels[0])],
+                "class": labels[
+                    int(own.labels[-1])
+                ],  # all that was seen of it has a say in the last
                 "score": round(float(own.scores.mean()), 4),
                 "first": int(own.frames[0]),
                 "last": int(own.frames[-1]),
