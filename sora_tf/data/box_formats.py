@@ -1,12 +1,13 @@
 """How files write boxes down: COCO's JSON, MOT's and YOLO's texts, and a list of boxes a frame."""
 
-import csv
 import json
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from sora_tf.data.mot_text import mot_rows, text_lines
 
 MOST_BYTES = 2**30  # of an annotation file
 NAMES = ("classes.txt", "labels.txt", "obj.names")
@@ -164,7 +165,7 @@ def _folder(path):
 def _yolo(path, names):
     """Lines of class number, centre and size in shares of the picture; a file for each picture."""
     rows = [Row(path.stem, 0, relative=True)]
-    for number, line in enumerate(_lines(path), 1):
+    for number, line in enumerate(text_lines(path), 1):
         place = f"{path}, line {number}"
         cells = line.split()
         if not cells:
@@ -182,43 +183,28 @@ def _yolo(path, names):
 
 
 def _is_mot(path):
-    return any("," in line for line in _lines(path)[:1])
+    return any("," in line for line in text_lines(path)[:1])
 
 
 def _mot(path, video, names):
-    """Lines of frame (from 1), identity, left, top, width, height, and more that may be missing."""
-    rows = []
-    for number, line in enumerate(_lines(path), 1):
-        place = f"{path}, line {number}"
-        cells = next(csv.reader([line]), [])
-        if not cells:
-            continue
-        if len(cells) < 6:
-            raise ValueError(
-                f"read_boxes: {place}: a line must be frame, identity, left, top, width, height, "
-                f"got {line[:60]!r}. Correct it."
-            )
-        values = _numbers(cells[:8], place)
-        if not (math.isfinite(values[0]) and values[0] >= 1):
-            raise ValueError(
-                f"read_boxes: {place}: frames are numbered from 1, got {cells[0]}. Correct it."
-            )
-        if len(values) > 6 and values[6] == 0:
-            continue  # MOT's mark of a box that does not count
-        known = len(values) > 7 and values[7] >= 0
-        label = names.get(int(values[7]) - 1, str(int(values[7]))) if known else None
-        identity = _identity(values[1])
-        rows.append(
-            Row(video, int(values[0]) - 1, _four(values[2:6]), label, identity, False, place)
+    return [
+        Row(
+            video,
+            row.frame,
+            row.box,
+            None if row.label is None else names.get(row.label - 1, str(row.label)),
+            _identity(row.identity),
+            place=row.place,
         )
-    return rows
+        for row in mot_rows(path)
+    ]
 
 
 def _class_names(folder):
     """Number → name, from 0, of the file of names in the folder; none where there is no file."""
     for name in NAMES:
         if (folder / name).is_file():
-            lines = [line.strip() for line in _lines(folder / name)]
+            lines = [line.strip() for line in text_lines(folder / name)]
             return dict(enumerate(line for line in lines if line))
     return {}
 
@@ -244,13 +230,4 @@ def _numbers(cells: Iterable[Any], place: str) -> list[float]:
         given = ", ".join(map(str, cells))
         raise ValueError(
             f"read_boxes: {place}: numbers are wanted, got {given[:60]}. Correct it."
-        ) from None
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8-sig").splitlines()
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"read_boxes: {path} must be text in UTF-8, but: {error}. Write it again."
         ) from None

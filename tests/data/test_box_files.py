@@ -166,7 +166,7 @@ def test_videos_that_are_not_there_are_said(tmp_path, clips, caplog):
         ("a.json", {"one": [[1, 2, 3, "x"]]}, "numbers are wanted, got 1, 2, 3, x"),
         ("a.json", '{"one": [[NaN, 2, 3, 4]]}', "frame 0: a box must be four finite numbers"),
         ("a.json", {**COCO, "categories": []}, "must be COCO JSON, but: it has no 7"),
-        ("a.txt", "1,2,3\n", "line 1: a line must be frame, identity"),
+        ("a.txt", "1,2,3\n", r"line 1: a line must be frame \(from 1\), identity"),
         ("a.txt", "1,1,1,1,1,1\n0,1,1,1,1,1\n", "line 2: frames are numbered from 1, got 0"),
         ("a.txt", "1,1,1,1,inf,1\n", "line 1: a box must be four finite numbers"),
         ("a.txt", "1,1,1,1,wide,1\n", "line 1: numbers are wanted"),

@@ -42,28 +42,31 @@ def test_an_empty_file_has_no_boxes(tmp_path):
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ("1,1,0,0,nan,4", r"row 2 has the box \[0.0, 0.0, nan, 4.0\]. It must be finite"),
-        ("1,1,0,0,0,4", "row 2 has the box"),
-        ("1,1,0,0,3,inf", "row 2 has the box"),
-        ("0,1,0,0,3,4", "row 2 has frame 0 and identity 1. They must be whole"),
-        ("1.5,1,0,0,3,4", "row 2 has frame 1.5"),
-        ("1,1,0,0,3,4,2.5", "row 2 has the score 2.5. It must be from 0 to 1"),
-        ("1,1,0,0,3", "row 2 has 5 columns. It must have frame"),
-        ("frame,id,x,y,w,h", "row 2 is 'frame,id,x,y,w,h'. It must hold numbers"),
+        ("1,1,0,0,nan,4", r"four finite numbers, got \[0.0, 0.0, nan, 4.0\]"),
+        ("1,1,0,0,0,4", r"must be of some size, got \[0.0, 0.0, 0.0, 4.0\]"),
+        ("1,1,0,0,3,inf", "four finite numbers"),
+        ("0,1,0,0,3,4", "frames are numbered from 1, got 0"),
+        ("1.5,1,0,0,3,4", "frames are numbered from 1, got 1.5"),
+        ("inf,1,0,0,3,4", "frames are numbered from 1, got inf"),
+        ("1,0.5,0,0,3,4", "identities are whole numbers, got 0.5"),
+        ("1,1,0,0,3,4,2.5", "a score must be from 0 to 1, got 2.5"),
+        ("1,1,0,0,3,4,nan", "a score must be from 0 to 1, got nan"),
+        ("1,1,0,0,3", "a line must be frame .* got '1,1,0,0,3'"),
+        ("frame,id,x,y,w,h", "numbers are wanted, got frame,id,x,y,w,h"),
     ],
 )
 def test_mistakes_are_one_line(tmp_path, row, words):
     path = written(tmp_path, f"1,1,0,0,3,4\n{row}\n")
     with pytest.raises(ValueError, match=words) as caught:
         read_mot(path)
-    assert str(caught.value).startswith(f"{path} must be a MOT file, but: ")
+    assert str(caught.value).startswith(f"{path}, line 2: ")
     assert "\n" not in str(caught.value)
 
 
 def test_what_is_no_text(tmp_path):
     path = tmp_path / "boxes.txt"
     path.write_bytes(b"\xff\xfe\x00")
-    with pytest.raises(ValueError, match="must be a MOT file, but: "):
+    with pytest.raises(ValueError, match="must be text in UTF-8, but: "):
         read_mot(path)
 
 

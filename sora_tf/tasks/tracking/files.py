@@ -1,20 +1,15 @@
-"""Tracks in files: the text of the MOT challenge, and JSON.
+"""Tracks in files: the text of the MOT challenge, and JSON."""
 
-Reference: Leal-Taixé et al., "MOTChallenge 2015: towards a benchmark for multi-target tracking",
-2015.
-"""
-
-import csv
 import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sora_tf._files import replacing
 from sora_tf.data.boxes import NOBODY, Boxes
-
-COLUMNS = "frame (from 1), identity, left, top, width, height and score"
+from sora_tf.data.mot_text import mot_rows
 
 
 def read_mot(path: str | os.PathLike[str]) -> Boxes:
@@ -28,42 +23,23 @@ def read_mot(path: str | os.PathLike[str]) -> Boxes:
         OSError: the file does not open.
         ValueError: a row is something else; the message names it.
     """
-    rows: list[list[float]] = []
-    try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
-            for number, row in enumerate(csv.reader(file), 1):
-                if row:
-                    rows.append(_row(row, number))
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path} must be a MOT file, but: {error}. Save it as text.") from None
-    except ValueError as error:
-        raise ValueError(f"{path} must be a MOT file, but: {error}.") from None
-    values = np.array([row for row in rows if row[6] > 0]).reshape(-1, 7)
+    rows = list(mot_rows(Path(path)))
+    for row in rows:
+        if min(row.box[2:]) <= 0:
+            raise ValueError(
+                f"{row.place}: a box must be of some size, got {list(row.box)}. Delete it."
+            )
+        if not 0 <= row.score <= 1:
+            raise ValueError(
+                f"{row.place}: a score must be from 0 to 1, got {row.score:g}. Correct it."
+            )
     return Boxes(
-        values[:, 0] - 1, values[:, 2:6], np.zeros(len(values)), values[:, 6], values[:, 1]
+        np.array([row.frame for row in rows]),
+        np.array([row.box for row in rows]),
+        np.zeros(len(rows)),
+        np.array([row.score for row in rows]),
+        np.array([row.identity for row in rows]),
     )
-
-
-def _row(row: Sequence[str], number: int) -> list[float]:
-    if len(row) < 6:
-        raise ValueError(f"row {number} has {len(row)} columns. It must have {COLUMNS}")
-    try:
-        values = [float(text) for text in (*row[:6], row[6] if len(row) > 6 else "1")]
-    except ValueError:
-        raise ValueError(f"row {number} is {','.join(row)!r:.60}. It must hold numbers") from None
-    frame, identity, _, _, width, height, score = values
-    if not np.isfinite(values).all() or width <= 0 or height <= 0:
-        raise ValueError(
-            f"row {number} has the box {values[2:6]}. It must be finite and of some size"
-        )
-    if frame < 1 or frame != int(frame) or identity != int(identity):
-        raise ValueError(
-            f"row {number} has frame {frame:g} and identity {identity:g}. They must be whole "
-            "numbers, and frames count from 1"
-        )
-    if not 0 <= score <= 1:
-        raise ValueError(f"row {number} has the score {score:g}. It must be from 0 to 1")
-    return values
 
 
 def write_mot(boxes: Boxes, path: str | os.PathLike[str]) -> None:
