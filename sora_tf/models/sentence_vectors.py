@@ -11,6 +11,7 @@ from sora_tf._files import replacing
 from sora_tf.models.minilm import UNITS, SentenceEncoder
 
 NAMES, VECTORS = "names", "vectors"
+BLOCK = 2_000  # texts, or a quarter of those known, that a kill may cost
 
 
 def sentence_vectors(
@@ -28,9 +29,10 @@ def sentence_vectors(
     names = [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in texts]
     known = {} if cache is None else _read(cache)
     lacking = {name: text for name, text in zip(names, texts, strict=True) if name not in known}
-    if lacking:
-        made = (encoder or SentenceEncoder()).encode(list(lacking.values()))
-        known.update(zip(lacking, made, strict=True))
+    made = encoder or (SentenceEncoder() if lacking else None)
+    while made and lacking:
+        block = list(lacking)[: max(BLOCK, len(known) // 4)]
+        known.update(zip(block, made.encode([lacking.pop(name) for name in block]), strict=True))
         if cache is not None:
             with replacing(cache) as beside, open(beside, "wb") as file:
                 np.savez(

@@ -37,10 +37,14 @@ class KeepEpochs(keras.callbacks.Callback):
                 )
         self.history.append(row)
         # Best first: a kill in between costs an epoch, not the best model.
-        if quality(row) >= max(map(quality, self.history)):
+        if self.quality(row) >= max(map(self.quality, self.history)):
             self._keep_model()
         self.run.write_checkpoint(self.model, self.history)
         self.run.write_history(self.history)
+
+    def quality(self, row: dict[str, float]) -> tuple[float, ...]:
+        """How good an epoch was; of equal ones the last is kept."""
+        return quality(row)
 
     def on_train_end(self, logs: dict[str, float] | None = None) -> None:
         """Where somebody took the best model away, the last epoch's is what is left."""

@@ -20,10 +20,10 @@ from sora_tf.models.sentence_vectors import sentence_vectors
 from sora_tf.models.text import Vocabulary
 from sora_tf.tasks.sentiment import Heard, hear, score
 from sora_tf.train.evaluate import write_report
-from sora_tf.train.fit import optimizer_of
+from sora_tf.train.fit import optimizer_of, write_learnt
+from sora_tf.train.keep import KeepEpochs
 from sora_tf.train.metrics import classification_metrics
-from sora_tf.train.plots import plot_curves
-from sora_tf.train.run import RunError, versions, write_csv
+from sora_tf.train.run import RunError, load_model, versions, write_csv
 from sora_tf.train.sentiment_run import BAG, VOCABULARY, SentimentRun, SentimentRunConfig
 from sora_tf.train.settings import TrainConfig
 
@@ -51,6 +51,8 @@ def train_sentiment(
 ) -> SentimentRun:
     """Trains on a table of utterances and writes a run folder.
 
+    Started again on a folder whose run was interrupted, it goes on after the last whole epoch.
+
     Whole dialogues go to the parts train, val and test, as the column split says or else 70, 15
     and 15 %. The epoch with the best weighted F1 on val is kept; where the column split names no
     val, a fifth of the training dialogues is held out for that.
@@ -62,14 +64,15 @@ def train_sentiment(
         model: what to train; None is `DialogueConfig()`. Its `bag` and `words.vocabulary` are
             how many terms it may have at most; they are those of the training texts.
         training: how; None is `usual_sentiment_training()`.
-        cache: .npz of MiniLM vectors, to share between runs; None makes them afresh.
+        cache: .npz of MiniLM vectors, to share between runs; None keeps them in the run until it
+            is finished.
         verbose: as in `model.fit`.
 
     Returns:
         The run, judged on test, or on val where there is no test.
 
     Raises:
-        RunError: the folder holds a finished run of something else, or the training runs away.
+        RunError: the folder holds a run of something else, or the training runs away.
         ValueError: the table does not read, or has fewer than 2 labels to learn.
         ImportError: MiniLM is not installed.
     """
@@ -100,12 +103,13 @@ def train_sentiment(
         columns,
         versions(),
     )
+    begun = run.finished or run.checkpoint()
+    if begun and replace(run.read_config(), versions=wanted.versions) != wanted:
+        raise RunError(
+            f"{run.path} holds a run of another model or table. Give another --out, or the "
+            "same arguments."
+        )
     if run.finished:
-        if replace(run.read_config(), versions=wanted.versions) != wanted:
-            raise RunError(
-                f"{run.path} holds a run of another model or table. Give another --out, or the "
-                "same arguments."
-            )
         LOG.info("the run in %s is finished; give another --out to train again", run.path)
         return run
     run.write_config(wanted)
@@ -116,15 +120,14 @@ def train_sentiment(
         bag.write(run.path / BAG)
     if vocabulary:
         vocabulary.write(run.path / VOCABULARY)
-    vectors = None
+    vectors, kept = None, cache or run.path / "vectors.npz"
     if config.vector:
-        vectors = sentence_vectors([one.text for one in utterances], cache)
+        vectors = sentence_vectors([one.text for one in utterances], kept)
     heard = hear(utterances, config, bag, vocabulary, vectors)
-    trained, history = _fit(heard, utterances, labels, config, settings, verbose)
-    run.write_model(trained)
-    run.write_history(history)
-    plot_curves(history, run.path / "curves.png")
-    _judge(run, trained, heard, utterances, wanted)
+    write_learnt(run, _fit(run, wanted, heard, utterances, verbose))
+    _judge(run, run.load_model(), heard, utterances, wanted)
+    if cache is None:
+        (run.path / "vectors.npz").unlink(missing_ok=True)
     return run
 
 
@@ -174,18 +177,26 @@ class Batches(keras.utils.Sequence):
         self._order = self._random.permutation(len(self.groups))
 
 
-class ChooseEpoch(keras.callbacks.Callback):
-    """Keeps the weights of the epoch that is best on dialogues held out.
+class KeepDialogues(KeepEpochs):
+    """Keeps every epoch, and the model of the one that is best on dialogues held out.
 
     Args:
+        run, history: as in `KeepEpochs`.
         heard, targets, groups: as in `Batches`; the groups are those held out.
         reach: as in `score`.
     """
 
-    def __init__(self, heard: Heard, targets: np.ndarray, groups: Sequence[np.ndarray], reach: int):
-        super().__init__()
+    def __init__(
+        self,
+        run: SentimentRun,
+        history: list[dict[str, float]],
+        heard: Heard,
+        targets: np.ndarray,
+        groups: Sequence[np.ndarray],
+        reach: int,
+    ):
+        super().__init__(run, history)
         self.heard, self.targets, self.groups, self.reach = heard, targets, groups, reach
-        self.best, self.weights = -1.0, None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
         """Scores; adds val_accuracy and val_weighted_f1 to the logs.
@@ -194,22 +205,16 @@ class ChooseEpoch(keras.callbacks.Callback):
             RunError: the loss is no number any more.
         """
         logs = {} if logs is None else logs
-        if not math.isfinite(logs["loss"]):
-            raise RunError(
-                f"loss must be a number, got {logs['loss']} in epoch {epoch + 1}: the training has "
-                "run away. Lower the learning rate, in another run folder."
-            )
-        rows = np.concatenate(self.groups)
-        found = score(self.model, self.heard, self.groups, self.reach)[rows].argmax(axis=1)
-        logs["val_accuracy"] = float((found == self.targets[rows]).mean())
-        logs["val_weighted_f1"] = weighted_f1(self.targets[rows], found)
-        if logs["val_weighted_f1"] > self.best:
-            self.best, self.weights = logs["val_weighted_f1"], self.model.get_weights()
+        if math.isfinite(logs["loss"]):
+            rows = np.concatenate(self.groups)
+            found = score(self.model, self.heard, self.groups, self.reach)[rows].argmax(axis=1)
+            logs["val_accuracy"] = float((found == self.targets[rows]).mean())
+            logs["val_weighted_f1"] = weighted_f1(self.targets[rows], found)
+        super().on_epoch_end(epoch, logs)
 
-    def on_train_end(self, logs: dict[str, float] | None = None) -> None:
-        """Puts the best weights back."""
-        if self.weights is not None:
-            self.model.set_weights(self.weights)
+    def quality(self, row: dict[str, float]) -> tuple[float, ...]:
+        """By weighted F1, then as usual."""
+        return (row["val_weighted_f1"], *super().quality(row))
 
 
 def _parted(utterances: list[Utterance], seed: int) -> list[Utterance]:
@@ -249,9 +254,13 @@ def _split(utterances, fractions, seed):
     return [replace(one, split=clip.split) for one, clip in zip(utterances, parts, strict=True)]
 
 
-def _fit(heard, utterances, labels, config, settings, verbose):
-    """Trains; returns the model of the best epoch and the history."""
-    keras.utils.set_random_seed(settings.seed)
+def _fit(run, config, heard, utterances, verbose):
+    """Trains from the last checkpoint on; returns the history."""
+    labels, settings = config.labels, TrainConfig(**config.training)
+    checkpoint = run.checkpoint()
+    history = checkpoint[1] if checkpoint else []
+    seed = settings.seed_after(len(history))
+    keras.utils.set_random_seed(seed)
     targets = np.array(
         [labels.index(one.label) if one.label in labels else 0 for one in utterances]
     )
@@ -263,22 +272,23 @@ def _fit(heard, utterances, labels, config, settings, verbose):
     counts = np.bincount(targets[rows], minlength=len(labels))
     rarity = (counts.sum() / counts) ** (BALANCE if settings.class_weights else 0.0)
     rarity /= (rarity * counts).sum() / counts.sum()
-    network = build_dialogue(config, len(labels))
-    batches = Batches(
-        heard, targets, rarity[targets], groups[TRAIN], settings.batch_size, settings.seed
+    batches = Batches(heard, targets, rarity[targets], groups[TRAIN], settings.batch_size, seed)
+    if checkpoint:
+        network = load_model(checkpoint[0])
+    else:
+        network = build_dialogue(config.model, len(labels))
+        optimizer = optimizer_of(settings, settings.epochs * len(batches))
+        network.compile(optimizer, keras.losses.SparseCategoricalCrossentropy())
+    keep = KeepDialogues(run, history, heard, targets, groups[CHOOSE], config.model.reach)
+    network.fit(
+        batches,
+        epochs=settings.epochs,
+        initial_epoch=len(history),
+        callbacks=[keep],
+        verbose=verbose,
+        shuffle=False,
     )
-    optimizer = optimizer_of(settings, settings.epochs * len(batches))
-    network.compile(optimizer, keras.losses.SparseCategoricalCrossentropy())
-    choose = ChooseEpoch(heard, targets, groups[CHOOSE], config.reach)
-    fitted = network.fit(
-        batches, epochs=settings.epochs, callbacks=[choose], verbose=verbose, shuffle=False
-    )
-    columns = fitted.history
-    history = [
-        {"epoch": epoch + 1, **{name: float(values[epoch]) for name, values in columns.items()}}
-        for epoch in range(len(columns["loss"]))
-    ]
-    return network, history
+    return history
 
 
 def _judge(run, network, heard, utterances, config):

@@ -34,3 +34,19 @@ def test_a_damaged_file_is_made_anew(tmp_path, content):
     sentence_vectors(["a"], tmp_path / "kept.npz", encoder)
     sentence_vectors(["a"], tmp_path / "kept.npz", encoder)
     assert encoder.asked == ["a"]
+
+
+def test_a_kill_costs_a_block(tmp_path, monkeypatch):
+    class Killed(Counting):
+        def encode(self, texts):
+            if self.asked:
+                raise KeyboardInterrupt
+            return super().encode(texts)
+
+    monkeypatch.setattr("sora_tf.models.sentence_vectors.BLOCK", 2)
+    texts, cache = [str(n) for n in range(5)], tmp_path / "kept.npz"
+    with pytest.raises(KeyboardInterrupt):
+        sentence_vectors(texts, cache, Killed())
+    encoder = Counting()
+    assert sentence_vectors(texts, cache, encoder)[:, 0].tolist() == [1] * 5
+    assert encoder.asked == ["2", "3", "4"]

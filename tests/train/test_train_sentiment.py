@@ -12,7 +12,13 @@ from sora_tf.data.utterances import Utterance, read_utterances
 from sora_tf.models.dialogue import DialogueConfig
 from sora_tf.models.text import TextConfig
 from sora_tf.train.run import RunError
-from sora_tf.train.sentiment import _parted, train_sentiment, usual_sentiment_training
+from sora_tf.train.sentiment import (
+    KeepDialogues,
+    _parted,
+    train_sentiment,
+    usual_sentiment_training,
+    weighted_f1,
+)
 from sora_tf.train.sentiment_run import SentimentRun
 
 WORDS = {"joy": ("great", "love"), "anger": ("hate", "awful")}
@@ -95,6 +101,40 @@ def test_a_finished_run_is_given_back(run, table):
     assert (again.path / "model.keras").stat().st_mtime_ns == stamp
     with pytest.raises(RunError, match="holds a run of another model or table"):
         train_sentiment(table, run.path, model=SMALL, training=FAST, verbose=0)
+
+
+def test_an_interrupted_run_goes_on_after_its_last_epoch(table, tmp_path, monkeypatch):
+    def stop(callback, epoch, logs=None):
+        keep(callback, epoch, logs)
+        if epoch == 1:
+            raise KeyboardInterrupt
+
+    settings = replace(FAST, epochs=3)
+    keep = KeepDialogues.on_epoch_end
+    with monkeypatch.context() as patched:
+        patched.setattr(KeepDialogues, "on_epoch_end", stop)
+        with pytest.raises(KeyboardInterrupt):
+            train_sentiment(table, tmp_path, model=SMALL, training=settings, verbose=0)
+    run = SentimentRun(tmp_path)
+    assert not run.finished
+    begun = pd.read_csv(tmp_path / "history.csv")
+    assert begun.epoch.tolist() == [1, 2]
+    with pytest.raises(RunError, match="holds a run of another model or table"):
+        train_sentiment(table, tmp_path, model=SMALL, training=FAST, verbose=0)
+    train_sentiment(table, tmp_path, model=SMALL, training=settings, verbose=0)
+    assert run.finished
+    whole = pd.read_csv(tmp_path / "history.csv")
+    assert whole.epoch.tolist() == [1, 2, 3]
+    pd.testing.assert_frame_equal(whole[:2], begun)
+
+
+def test_the_best_epoch_is_kept(run, table):
+    held = [one for one in _parted(read_utterances(table, {}), FAST.seed) if one.split == "val"]
+    teller = run.sentiment()
+    told = teller.scores(held).argmax(axis=1)
+    truth = np.array([teller.labels.index(one.label) for one in held])
+    history = pd.read_csv(run.path / "history.csv")
+    assert weighted_f1(truth, told) == pytest.approx(history.val_weighted_f1.max(), abs=1e-6)
 
 
 def test_runs_that_are_not_of_utterances(run, tmp_path):
