@@ -1,11 +1,13 @@
 """What a teacher adds: `small` alone, and `small` that learns from `lite`, on the same clips.
 
 python benchmarks/distilled.py CLIPS --out DIR [--seeds 0 1 2] [--folds N] [--views N]
-    [--unlabelled FILM_OR_FOLDER ... [--epochs N]] [--without distilled]
+    [--labelled N] [--unlabelled FILM_OR_FOLDER ... [--epochs N]] [--without distilled]
 
 Every seed deals the clips into five parts; three train, the next chooses the epoch, the fifth is
 tested. The teacher is trained on the same three, and both students are trained by the commands'
-defaults: as many epochs, the same weights to begin with. With --unlabelled there is a third: it
+defaults: as many epochs, the same weights to begin with. With --labelled 1, one of the three has
+labels: teacher and student alone learn from it, the student alone in as many steps; the distilled
+one is shown the other two as well, without labels. With --unlabelled there is a third student: it
 is trained as the one alone is, but begins with what a student learnt from the teacher's vectors
 alone, which no label has shaped, on pieces of these films. DIR gets a run of each per fold,
 results.json, which says of every test clip whether it was named rightly, and table.md. What
@@ -36,6 +38,7 @@ from sora_tf.train.unlabelled import NO_LABEL, read_unlabelled
 from sora_tf.video import probe
 
 STUDENT, TEACHER = "small", "lite"
+TRAINING = PARTS - 2  # parts that train
 PIECE_S = 2.0
 VECTORS = Lesson(labels=0, scores=0, features=1)
 
@@ -53,22 +56,42 @@ def pieces(sources: list[Path]) -> list[Clip]:
     return found
 
 
+def write_fold(clips: list[Clip], labelled: int, folder: Path) -> None:
+    """Writes clips.csv and, where not all three training parts have labels, unlabelled.csv."""
+    if (folder / "clips.csv").exists():
+        return
+    folder.mkdir(parents=True, exist_ok=True)
+    train = [clip for clip in clips if clip.split == "train"]
+    known = train[: len(train) * labelled // TRAINING]
+    more = [replace(clip, label=NO_LABEL, split=None) for clip in train[len(known) :]]
+    if more:
+        write_index(more, folder / "unlabelled.csv")
+    write_index([*known, *(c for c in clips if c.split != "train")], folder / "clips.csv")
+
+
 def trained(
-    folder: Path, cache: Path, seed: int, views: int, first: Callable[[Path], Path] | None
+    folder: Path,
+    cache: Path,
+    seed: int,
+    views: int,
+    labelled: int,
+    first: Callable[[Path], Path] | None,
 ) -> dict[str, Callable[[], Run]]:
     """How each run of a fold is made, by its name; the teacher comes first.
 
     Args:
         folder, cache: of the runs, and of decoded clips.
         seed, views: of the training, and of the lesson.
+        labelled: of the three parts that train, how many have labels.
         first: gives, for a teacher, the weights that the third student begins with.
     """
-    clips = folder / "clips.csv"
+    clips, more = folder / "clips.csv", folder / "unlabelled.csv"
 
     def alone(model: str, name: str, weights: str | None = None) -> Run:
         training = replace(usual_training(model), seed=seed)
-        if weights:
-            training = replace(training, weights=weights)
+        if model == STUDENT:
+            epochs = training.epochs * TRAINING // labelled
+            training = replace(training, epochs=epochs, weights=weights)
         return train_classifier(
             clips, folder / name, model=model, training=training, cache=cache, verbose=0
         )
@@ -78,6 +101,7 @@ def trained(
             clips,
             folder / "distilled",
             folder / "teacher",
+            unlabelled=more if more.exists() else None,
             model=STUDENT,
             lesson=Lesson(views=views),
             training=replace(usual_training(STUDENT), seed=seed),
@@ -140,6 +164,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folds", type=int, default=PARTS, choices=range(1, PARTS + 1))
     parser.add_argument("--views", type=int, default=0, help="the teacher is asked about")
+    parser.add_argument("--labelled", type=int, default=TRAINING, choices=range(1, TRAINING + 1))
     parser.add_argument("--unlabelled", type=Path, nargs="+", help="films, or folders of them")
     parser.add_argument("--epochs", type=int, default=15, help="on these")
     parser.add_argument("--without", nargs="+", default=[], help="runs of a fold to leave out")
@@ -173,15 +198,14 @@ def main() -> None:
     for seed in options.seeds:
         for number, clips in enumerate(dealt(read_index(options.clips), seed)[: options.folds]):
             folder = options.out / f"seed{seed}" / f"fold{number}"
-            folder.mkdir(parents=True, exist_ok=True)
-            if not (folder / "clips.csv").exists():
-                write_index(clips, folder / "clips.csv")
+            write_fold(clips, options.labelled, folder)
             fold = kept.setdefault(f"seed {seed}, fold {number}", {})
             runs = trained(
                 folder,
                 options.out / "cache",
                 seed,
                 options.views,
+                options.labelled,
                 first if options.unlabelled else None,
             )
             for name in [name for name in runs if name not in options.without]:
