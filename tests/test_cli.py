@@ -10,6 +10,7 @@ import pyarrow.parquet as parquet
 import pytest
 
 from sora_tf.cli import main
+from sora_tf.video import write
 
 
 @pytest.fixture
@@ -244,10 +245,23 @@ def test_a_window_of_no_length_is_refused(run, clip, capsys):
     assert "seconds must be above 0.0 s, got 0.0" in complaint(capsys)
 
 
-def test_a_window_without_frames_is_named_once(run, clip, capsys):
+def test_a_window_in_which_no_frame_begins_sees_the_one_on_screen(run, clip, capsys):
     # Frames come every 0.125 s: most windows of 0.05 s hold none.
-    assert main(["classify", str(run.path), clip, "--window", "0.05"]) == 0
-    assert complaint(capsys).count(clip) == 1
+    assert main(["classify", str(run.path), clip, "--window", "0.05", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert "sora-tf: " not in printed.err
+    answer = json.loads(printed.out)
+    starts = [window["start"] for window in answer["windows"]]
+    assert np.diff(starts).max() < 0.051
+
+
+def test_windows_behind_the_last_frame_are_named_once(run, tmp_path, capsys):
+    film = np.random.default_rng(0).integers(0, 255, (40, 64, 64, 3), np.uint8)
+    whole = write(tmp_path / "whole.mkv", film, 10)
+    half = tmp_path / "half.mkv"  # its header goes on to say 4 s
+    half.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
+    assert main(["classify", str(run.path), str(half), "--window", "0.5"]) == 0
+    assert complaint(capsys).count(str(half)) == 1
 
 
 def test_embedding_nothing_leaves_the_table_that_was_there(run, clip, bad, tmp_path, capsys):
