@@ -208,10 +208,12 @@ def main() -> None:
                 options.labelled,
                 first if options.unlabelled else None,
             )
-            for name in [name for name in runs if name not in options.without]:
+            for name, make in runs.items():
+                if name in options.without:
+                    continue
                 if name not in fold:
                     keras.backend.clear_session()
-                    fold[name] = hits(runs[name]())
+                    fold[name] = hits(make())
                     write_json(results, kept)
                 made.setdefault(name, []).append((seed, fold[name]))
             print(f"after seed {seed}, fold {number}\n{table(made)}", flush=True)

@@ -29,16 +29,20 @@ def sentence_vectors(
     names = [hashlib.sha256(text.encode("utf-8", "replace")).hexdigest() for text in texts]
     known = {} if cache is None else _read(cache)
     lacking = {name: text for name, text in zip(names, texts, strict=True) if name not in known}
-    made = encoder or (SentenceEncoder() if lacking else None)
-    while made and lacking:
-        block = list(lacking)[: max(BLOCK, len(known) // 4)]
-        known.update(zip(block, made.encode([lacking.pop(name) for name in block]), strict=True))
-        if cache is not None:
-            with replacing(cache) as beside, open(beside, "wb") as file:
-                np.savez(
-                    file, **{NAMES: np.array(list(known)), VECTORS: np.stack([*known.values()])}
-                )
+    if lacking:
+        encoder = encoder or SentenceEncoder()
+        while lacking:
+            block = list(lacking)[: max(BLOCK, len(known) // 4)]
+            made = encoder.encode([lacking.pop(name) for name in block])
+            known.update(zip(block, made, strict=True))
+            if cache is not None:
+                _write(cache, known)
     return np.stack([known[name] for name in names]) if names else np.zeros((0, UNITS), np.float32)
+
+
+def _write(path: str | os.PathLike[str], known: dict[str, np.ndarray]) -> None:
+    with replacing(path) as beside, open(beside, "wb") as file:
+        np.savez(file, **{NAMES: np.array(list(known)), VECTORS: np.stack([*known.values()])})
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:

@@ -12,7 +12,7 @@ import numpy as np
 
 from sora_tf._keras import keras
 from sora_tf._progress import progress
-from sora_tf.tasks.windows import Reading, Stretch, batch_of, read_stretches
+from sora_tf.tasks.windows import Reading, Stretch, batch_of, is_one_window, read_stretches
 from sora_tf.video import VideoError, sampling
 
 SAME = 0.6  # likeness from which the known text most like a name means the same
@@ -150,9 +150,9 @@ def watch(
 
 
 def _windows(start: float, end: float, reading: Reading) -> list[Stretch]:
-    """The windows of a segment; half of one would say little, and makes the last one longer."""
+    """The windows of a segment."""
     length = float(end - start)
-    if reading.seconds is None or length <= 1.5 * reading.seconds:
+    if reading.seconds is None or is_one_window(length, reading.seconds):
         return [(float(start), float(end))]
     found = sampling.windows(length, reading.seconds, reading.seconds)
     return [(float(start + a), float(start + b)) for a, b in found]

@@ -83,14 +83,18 @@ def stretches(path: str, reading: Reading) -> list[Stretch]:
     if reading.seconds is None:
         return [(0.0, None)]
     duration = probe(path).duration
-    # A file hardly longer than a window is one window: half of one would say little.
-    if not duration or duration <= 1.5 * reading.seconds:
+    if not duration or is_one_window(duration, reading.seconds):
         return [(0.0, None)]
     step = reading.step or reading.seconds
     if duration / step > MOST_WINDOWS:
         detail = f"{duration:g} s, so its header says, in steps of {step:g} s"
         raise VideoError(path, "over the limit", detail, "Ask for longer windows.")
     return list(sampling.windows(duration, reading.seconds, step))
+
+
+def is_one_window(length: float, seconds: float) -> bool:
+    """Whether that many s are hardly longer than a window: half of another would say little."""
+    return length <= 1.5 * seconds
 
 
 def read_windows(

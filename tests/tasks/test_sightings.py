@@ -81,7 +81,7 @@ def test_long_segments_count_by_their_length():
 
 
 class Brightness:
-    """Says bright and dark of clips, and how many frames and seconds they had."""
+    """Names clips bright or dark; keeps how many frames each had, and how bright it was."""
 
     def __init__(self):
         self.seen = []

@@ -45,7 +45,8 @@ def things(boxes: Boxes) -> Things:
                 break
         else:
             rows.append(int(row))
-            beliefs.append(np.eye(1, classes, label)[0] * score)
+            beliefs.append(np.zeros(classes))
+            beliefs[-1][label] = score
     found = np.stack(beliefs) if beliefs else np.zeros((0, classes))
     return Things(np.array(rows, np.int64), found, np.minimum(found.sum(axis=1), 1.0))
 
