@@ -28,7 +28,7 @@ from sora_tf.models.aligned import (
 from sora_tf.models.minilm import SentenceEncoder
 from sora_tf.models.sora import head_of, pooled_features
 from sora_tf.models.video_model import VideoModel
-from sora_tf.train.batches import feature_views, labelled_batches, learnt_from, part_of
+from sora_tf.train.batches import frozen_features, labelled_batches, learnt_from
 from sora_tf.train.derive import check_same
 from sora_tf.train.fit import (
     begin,
@@ -39,6 +39,7 @@ from sora_tf.train.fit import (
     strategy,
     write_learnt,
 )
+from sora_tf.train.frozen import feature_batches
 from sora_tf.train.keep import KeepEpochs
 from sora_tf.train.run import Run, RunError, load_model
 from sora_tf.train.settings import TrainConfig, usual_training
@@ -172,23 +173,23 @@ def _fit(run, config, clips, texts, cache, problems, callbacks, verbose):
     learnt_from(clips, config.source)
     checkpoint = run.checkpoint()
     history = checkpoint[1] if checkpoint else []
-    training, validation, learnt = labelled_batches(config, clips, cache, problems)
+    *_, learnt = labelled_batches(config, clips, cache, problems)
     encoder = SentenceEncoder()
     vectors = encoder.encode(_texts(config.labels, texts))
     keras.utils.set_random_seed(settings.seed)
     with strategy().scope():
         aligned = build_aligned(imagenet_words(encoder, config.model.extractor.block), config.model)
-        both = (training, validation), (learnt, part_of(clips, "val"))
-        seen, held = feature_views(pooled_features(aligned), config, cache, *both)
+        seen, held = frozen_features(pooled_features(aligned), config, clips, cache, problems)
         whole = with_texts(aligned, vectors)
         if checkpoint:
             head = load_model(checkpoint[0])
         else:
             head = learner(aligned, vectors, settings, len(learnt))
     weights = class_weights(learnt, config.labels) if settings.class_weights else None
+    batch = settings.batch_size
     head.fit(
-        seen.dataset(settings.batch_size, training=True, seed=settings.seed, behind=len(history)),
-        validation_data=held and held.dataset(settings.batch_size),
+        feature_batches(seen, batch, training=True, seed=settings.seed, behind=len(history)),
+        validation_data=feature_batches(held, batch) if held else None,
         epochs=settings.epochs,
         initial_epoch=len(history),
         class_weight=weights,

@@ -24,8 +24,9 @@ from sora_tf.data import (
     write_index,
 )
 from sora_tf.models.sora import head_of, pooled_features
-from sora_tf.train.batches import feature_views, labelled_batches, learnt_from, part_of
+from sora_tf.train.batches import frozen_features, labelled_batches, learnt_from, part_of
 from sora_tf.train.evaluate import evaluate_run
+from sora_tf.train.frozen import feature_batches
 from sora_tf.train.keep import KeepEpochs
 from sora_tf.train.kernel_decay import KernelDecayAdamW
 from sora_tf.train.plots import plot_curves
@@ -221,12 +222,11 @@ def _fit(run, config, clips, cache, problems, callbacks, verbose):
     with strategy().scope(), precision(settings):
         if settings.frozen:
             whole = first_model(config.model, len(config.labels), settings.weights)
-            both = (training, validation), (learnt, part_of(clips, "val"))
-            seen, held = feature_views(pooled_features(whole), config, cache, *both)
-            training = seen.dataset(
-                settings.batch_size, training=True, seed=settings.seed, behind=len(history)
+            seen, held = frozen_features(pooled_features(whole), config, clips, cache, problems)
+            training = feature_batches(
+                seen, settings.batch_size, training=True, seed=settings.seed, behind=len(history)
             )
-            validation = held and held.dataset(settings.batch_size)
+            validation = feature_batches(held, settings.batch_size) if held else None
         if checkpoint:
             model = load_model(checkpoint[0])
         elif settings.frozen:

@@ -28,12 +28,13 @@ class FeatureViews:
     that is there is not made again, so a killed run goes on with the next. Half precision.
 
     Args:
-        folder: made where it is missing; named by what the features depend on (`features_key`).
+        folder: made where it is missing; named by what the features depend on.
         extractor: clips to features (B, T, ...), from `pooled_features`, or to a dict of several.
         clips: gives batches of ({"frames", "mask"}, labels), such as `clip_dataset` with a cache
             makes; asked only where a view is missing.
         views: epochs taken of it.
         progress: called with (batches done, batches in all).
+        labels: of the clips, (N, ...), where those kept with the features may be of another run.
     Raises:
         ValueError: there is not one batch.
     """
@@ -45,13 +46,16 @@ class FeatureViews:
         clips: Callable[[], tf.data.Dataset],
         views: int = 1,
         progress: Callable[[int, int], None] | None = None,
+        labels: np.ndarray | None = None,
     ):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.paths = [self.folder / f"view{view}.npz" for view in range(views)]  # written last
+        self.paths = [_facts(self.folder, view) for view in range(views)]
         if not all(path.is_file() for path in self.paths):
             self._make(extractor, clips(), progress)
         self._known = [_read(path) for path in self.paths]
+        if labels is not None:
+            self._known = [replace(view, labels=labels) for view in self._known]
 
     def _make(self, extractor, clips, progress):
         batches, views = int(clips.cardinality()), len(self.paths)
@@ -146,26 +150,82 @@ def feature_batches(
     return dataset.prefetch(tf.data.AUTOTUNE)
 
 
-def features_key(
-    extractor: keras.Model, clips: Sequence[Clip], config: RunConfig, varied: bool
-) -> str:
+def features_by_clip(
+    folders: Sequence[Path],
+    labels: np.ndarray,
+    extractor: keras.Model,
+    clips: Callable[[list[int]], tf.data.Dataset],
+    progress: Callable[[int, int], None] | None = None,
+) -> list[FeatureViews]:
+    """What a frozen CNN makes of clips as they are, each kept by itself.
+
+    Those that are missing are made together, and each is there once it is made: a killed run goes
+    on with the next, and clips that are added cost no more than themselves.
+
+    Args:
+        folders: one for each clip, named by what its features depend on.
+        labels: (N, ...), of the clips.
+        extractor: as in `FeatureViews`.
+        clips: gives batches of the clips of some numbers, in that order.
+        progress: called with (clips done, clips in all).
+    """
+    missing = [n for n, folder in enumerate(folders) if not _facts(folder, 0).is_file()]
+    done = 0
+    for clip, truth in clips(missing) if missing else ():
+        features = _named(extractor.predict_on_batch(clip))
+        for row in range(len(truth)):
+            one = slice(row, row + 1)
+            folder = folders[missing[done]]
+            folder.mkdir(parents=True, exist_ok=True)
+            own = {name: values[one] for name, values in features.items()}
+            _write(_facts(folder, 0), [(own, clip[MASK][one], truth[one])], None)
+            done += 1
+        if progress:
+            progress(len(folders) - len(missing) + done, len(folders))
+    return [
+        FeatureViews(folder, extractor, partial(clips, [n]), labels=labels[n : n + 1])
+        for n, folder in enumerate(folders)
+    ]
+
+
+class FeatureKeys:
     """Names features by all that decides them: CNN, clips, and how they are read and varied.
 
     What stands behind the pooled features decides nothing, so that many heads share them.
+
+    Args:
+        extractor: what makes them.
+        config: of the run that wants them.
     """
-    model, training = config.model, config.training
-    digest = hashlib.sha256()
-    # Memory and changes have no weights of their own.
-    digest.update(f"{replace(model.extractor, features=0, dropout=0.0)} {config.labels}".encode())
-    digest.update(f"{training.get('mixed_precision', False)}".encode())
-    for weight in extractor.get_weights():
-        digest.update(weight.tobytes())
-    for clip in clips:
-        key = clip_key(clip.path, model.frames, model.size, clip.start, clip.end, config.fit)
-        digest.update(f"{key} {clip.label}".encode())
-    if varied:
-        digest.update(f"{config.augment} {training['seed']}".encode())
-    return digest.hexdigest()[:40]
+
+    def __init__(self, extractor: keras.Model, config: RunConfig):
+        self._config = config
+        self._cnn = hashlib.sha256()
+        # Memory and changes have no weights of their own.
+        self._cnn.update(f"{replace(config.model.extractor, features=0, dropout=0.0)}".encode())
+        self._cnn.update(f"{config.training.get('mixed_precision', False)}".encode())
+        for weight in extractor.get_weights():
+            self._cnn.update(weight.tobytes())
+
+    def of_clip(self, clip: Clip) -> str:
+        """The name of what is made of one clip as it is, whatever its label."""
+        digest = self._cnn.copy()
+        digest.update(self._read(clip))
+        return digest.hexdigest()[:40]
+
+    def of_varied(self, clips: Sequence[Clip]) -> str:
+        """The name of what is made of clips in variations, which come with their labels."""
+        digest = self._cnn.copy()
+        for clip in clips:
+            digest.update(self._read(clip) + clip.label.encode())
+        varied = (self._config.labels, self._config.augment, self._config.training["seed"])
+        digest.update(repr(varied).encode())
+        return digest.hexdigest()[:40]
+
+    def _read(self, clip):
+        model = self._config.model
+        key = clip_key(clip.path, model.frames, model.size, clip.start, clip.end, self._config.fit)
+        return key.encode()
 
 
 def share_weights(source: keras.Model, target: keras.Model) -> keras.Model:
@@ -225,6 +285,11 @@ def _read(path):
     with np.load(path, allow_pickle=False) as view:
         shapes = {key[6:]: tuple(view[key]) for key in view.files if key.startswith("shape_")}
         return _View(view["mask"], view["labels"], shapes)
+
+
+def _facts(folder, view):
+    """The file of a view that is written last."""
+    return folder / f"view{view}.npz"
 
 
 def _place(path, name):

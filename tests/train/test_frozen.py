@@ -13,7 +13,13 @@ from sora_tf.models import build_sora
 from sora_tf.models.sora import head_of, pooled_features
 from sora_tf.models.video_model import VideoModel
 from sora_tf.train import Run, RunConfig, TrainConfig, train_classifier
-from sora_tf.train.frozen import FeatureViews, feature_batches, features_key, share_weights
+from sora_tf.train.frozen import (
+    FeatureKeys,
+    FeatureViews,
+    feature_batches,
+    features_by_clip,
+    share_weights,
+)
 from sora_tf.train.run import load_model
 
 MODEL = SoraConfig(
@@ -208,47 +214,96 @@ def test_no_clips_that_read_is_one_line(tmp_path, extractor, batches):
         FeatureViews(tmp_path, extractor, lambda: batches().take(0))
 
 
-def test_the_name_changes_with_all_that_decides_features(whole, extractor, clips):
+def test_each_clip_is_kept_by_itself(tmp_path, extractor, clips, cache):
+    """After a kill, and where clips are added, those that are there are not made again."""
+    shown = []
+
+    def batches(numbers):
+        shown.append(list(numbers))
+        return clip_dataset(
+            [clips[n] for n in numbers], LABELS, frames=8, size=(28, 28), batch_size=2, cache=cache
+        )
+
+    folders = [tmp_path / str(number) for number in range(7)]
+    truth = np.eye(4, dtype=np.float32)[[LABELS.index(clip.label) for clip in clips[:7]]]
+    told = []
+    with pytest.raises(FileNotFoundError):  # two batches were made, then it ended
+        features_by_clip(folders[:5], truth[:5], FailingAfter(extractor, 2), batches)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["0", "1", "2", "3"]
+    features_by_clip(folders[:5], truth[:5], extractor, batches, lambda *done: told.append(done))
+    parts = features_by_clip(folders, truth, extractor, batches)
+    assert told == [(5, 5)]
+    (found, labels), *_ = feature_batches(parts, 7)
+    (clip, expected), *_ = batches(range(7)).unbatch().batch(7)
+    np.testing.assert_array_equal(labels, expected)
+    exact = extractor(clip, training=False).numpy()
+    np.testing.assert_allclose(found["frames"], exact, rtol=2**-11, atol=1e-6)
+    assert shown == [[0, 1, 2, 3, 4], [4], [5, 6], list(range(7))]  # the last by this test
+    # Labels are those of whoever asks.
+    (_, labels), *_ = feature_batches(features_by_clip(folders, truth[::-1], extractor, batches), 7)
+    np.testing.assert_array_equal(labels, expected[::-1])
+
+
+class FailingAfter:
+    """An extractor that fails after some batches."""
+
+    def __init__(self, extractor, batches):
+        self.extractor, self.left = extractor, batches
+
+    def predict_on_batch(self, clip):
+        if not self.left:
+            raise FileNotFoundError
+        self.left -= 1
+        return self.extractor.predict_on_batch(clip)
+
+
+def test_names_change_with_all_that_decides_features(whole, extractor, clips):
     config = RunConfig(
         MODEL, tuple(LABELS), "stretch", 1.0, asdict(TRAINING), VARIED.to_dict(), "clips"
     )
 
-    def key(extractor=extractor, clips=clips[:4], varied=True, config=config, **model):
-        changed = replace(config, model=replace(config.model, **model))
-        return features_key(extractor, clips, changed, varied)
+    def keys(extractor=extractor, clips=clips[:4], config=config, **model):
+        """Of the last clip as it is, and of all in variations."""
+        made = FeatureKeys(extractor, replace(config, model=replace(config.model, **model)))
+        return made.of_clip(clips[-1]), made.of_varied(clips)
 
-    assert key() == key()
+    def changed(**training):
+        return replace(config, training={**config.training, **training})
+
+    assert keys() == keys()
     # What stands behind the features, and how it is trained, may change.
     head = replace(MODEL.extractor, features=9, dropout=0.5)
-    longer = replace(config, training={**config.training, "epochs": 99, "learning_rate": 9.0})
-    assert key() == key(config=longer) == key(pooling="attention", dropout=0.5)
-    assert key() == key(config=replace(config, model=replace(MODEL, extractor=head, relation=None)))
+    longer = changed(epochs=99, learning_rate=9.0)
+    assert keys() == keys(config=longer) == keys(pooling="attention", dropout=0.5)
+    shorter = replace(config, model=replace(MODEL, extractor=head, relation=None))
+    assert keys() == keys(config=shorter)
     other_weights = build_sora(MODEL, 4)
     values = whole.get_weights()
     other_weights.set_weights([values[0] + 1e-3, *values[1:]])
-    others = [
-        key(extractor=pooled_features(other_weights)),
-        key(clips=clips[:3]),
-        key(clips=[*clips[:3], clips[5]]),
-        key(clips=[*clips[:3], replace(clips[3], label="up")]),
-        key(clips=[*clips[:3], replace(clips[3], start=0.1)]),
-        key(varied=False),
-        key(config=replace(config, augment=Augment.none().to_dict())),
-        key(config=replace(config, training={**config.training, "seed": 1})),
-        key(config=replace(config, training={**config.training, "mixed_precision": True})),
-        key(config=replace(config, fit="cover")),
-        key(config=replace(config, labels=(*LABELS, "up"))),
-        key(frames=7),
-        key(size=(28, 32)),
+    both = [
+        keys(extractor=pooled_features(other_weights)),
+        keys(clips=[*clips[:3], clips[5]]),
+        keys(clips=[*clips[:3], replace(clips[3], start=0.1)]),
+        keys(config=changed(mixed_precision=True)),
+        keys(config=replace(config, fit="cover")),
+        keys(frames=7),
+        keys(size=(28, 32)),
     ]
     # These have no weights.
     for change in ({"memory": 0.0}, {"memory": 0.125}, {"change": False}):
         model = replace(MODEL, extractor=replace(MODEL.extractor, **change))
-        others.append(key(config=replace(config, model=model)))
-    assert len({key(), *others}) == 1 + len(others)
-    # Clips that are taken as they are depend on neither.
-    for other in ({"augment": {}}, {"training": {**config.training, "seed": 1}}):
-        assert key(varied=False) == key(varied=False, config=replace(config, **other))
+        both.append(keys(config=replace(config, model=model)))
+    assert len({key for pair in (keys(), *both) for key in pair}) == 2 * (1 + len(both))
+    # A clip as it is depends on none of these; variations, which come with labels, on all.
+    varied = [
+        keys(clips=clips[1:4]),
+        keys(clips=[*clips[:3], replace(clips[3], label="up")]),
+        keys(config=replace(config, augment=Augment.none().to_dict())),
+        keys(config=changed(seed=1)),
+        keys(config=replace(config, labels=(*LABELS, "up"))),
+    ]
+    assert {plain for plain, _ in varied} == {keys()[0]}
+    assert len({keys()[1], *(many for _, many in varied)}) == 1 + len(varied)
 
 
 # Runs.
@@ -294,7 +349,8 @@ def test_views_of_training_clips(digits, cache, tmp_path):
     assert len(history(run)) == 3
     folders = list((cache / "views" / "features").iterdir())
     counts = sorted(len(list(folder.glob("view*.npz"))) for folder in folders)
-    assert counts == [1, 2]  # of clips held out, and of those that are varied
+    held = [clip for clip in read_index(digits / "index.csv") if clip.split == "val"]
+    assert counts == [1] * len(held) + [2]  # of each clip held out, and of those that are varied
     (varied,) = (folder for folder in folders if (folder / "view1.npz").is_file())
     one, two = (features_in(varied / f"view{n}.npz") for n in range(2))
     assert one.shape == two.shape == (64, 8, one.shape[2])

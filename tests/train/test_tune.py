@@ -393,7 +393,7 @@ def test_heads_are_searched_on_features_made_once(asked, tmp_path, monkeypatch):
     from sora_tf.train.tune import trial
 
     made, measured = [], []
-    views = trial.feature_views
+    views = trial.frozen_features
 
     def counted(*arguments):
         found = views(*arguments)
@@ -407,7 +407,7 @@ def test_heads_are_searched_on_features_made_once(asked, tmp_path, monkeypatch):
             measured.append(config)
             return Cost(1.0, 1.0)
 
-    monkeypatch.setattr(trial, "feature_views", counted)
+    monkeypatch.setattr(trial, "frozen_features", counted)
     run = tune(
         **{
             **asked,

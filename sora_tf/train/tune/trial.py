@@ -10,8 +10,9 @@ from sora_tf._keras import keras
 from sora_tf.config import SoraConfig
 from sora_tf.data import Augment, Clip, Problems
 from sora_tf.models.sora import head_of, pooled_features
-from sora_tf.train.batches import feature_views, labelled_batches, part_of
+from sora_tf.train.batches import frozen_features, labelled_batches, part_of
 from sora_tf.train.fit import class_weights, compile_model, precision
+from sora_tf.train.frozen import feature_batches
 from sora_tf.train.keep import quality
 from sora_tf.train.run import RunConfig
 from sora_tf.train.settings import TrainConfig
@@ -100,19 +101,19 @@ class Trainer:
         key = f"{depends} {training.mixed_precision}"
         if key not in self._features:
             self._features[key] = self._make_features(model, training)
-        learning, validation, learnt = self._features[key]
+        seen, held, learnt = self._features[key]
         batch = training.batch_size
         return (
-            learning.dataset(batch, training=True, seed=training.seed),
-            validation.dataset(batch),
+            feature_batches(seen, batch, training=True, seed=training.seed),
+            feature_batches(held, batch),
             learnt,
         )
 
     def _make_features(self, model, training):
-        learning, validation, learnt = self._whole(model, training)
+        config, problems = self._config(model, training), Problems()
+        *_, learnt = labelled_batches(config, self.clips, self.cache, problems)
         keras.utils.set_random_seed(training.seed)
         with precision(training):
             extractor = pooled_features(first_model(model, len(self.labels), training.weights))
-        config = self._config(model, training)
-        both = (learning, validation), (learnt, self.part("val"))
-        return (*feature_views(extractor, config, self.cache, *both), learnt)
+        seen, held = frozen_features(extractor, config, self.clips, self.cache, problems)
+        return seen, held, learnt
