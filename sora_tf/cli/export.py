@@ -40,16 +40,20 @@ def add(verb: "AddVerb") -> None:
 def export(args: argparse.Namespace) -> int:
     """Exports a run for TensorFlow Serving, TFLite and ONNX, each with a receipt."""
     from sora_tf._progress import counting
-    from sora_tf.export.publish import export_run
-    from sora_tf.export.receipt import table
+    from sora_tf.export import detector, detector_check, publish, receipt
+    from sora_tf.train.detector_run import DetectorRun, is_detector
     from sora_tf.train.run import Run
 
     run = Run(args.run)
     out = Path(args.out) if args.out else run.path / "export"
     if run.kind in HEADS:
         return _export_head(args, run, out)
+    make: Any = publish.export_run
+    table = receipt.table
+    if is_detector(run.path):
+        run, make, table = DetectorRun(run.path), detector.export_detector, detector_check.table
     with counting("reading clips") as update:
-        result = export_run(
+        result = make(
             run,
             args.to.split(","),
             out,
@@ -94,7 +98,7 @@ def _print_heads(made: dict[str, dict[str, Any]]) -> None:
 
 def verify(args: argparse.Namespace) -> int:
     """Runs exported files again and holds them against their receipt."""
-    from sora_tf.export.receipt import table
+    from sora_tf.export import detector_check, receipt
     from sora_tf.export.verify import verify as check
 
     results = list(check(Path(args.artefact)))
@@ -105,8 +109,11 @@ def verify(args: argparse.Namespace) -> int:
     if args.json:
         print_json(results)
     elif good:
-        if any("latency_ms" in result for result in good.values()):
-            print(table(good))
+        one = next(iter(good.values()))
+        if "map50" in one:
+            print(detector_check.table(good))
+        elif "latency_ms" in one:
+            print(receipt.table(good))
         else:
             _print_heads(good)
         print(f"{len(good)} of {len(results)} agree with their receipt")

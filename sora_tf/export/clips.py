@@ -80,8 +80,8 @@ def gather(
     clips = read_index(run.path / "split.csv")
     trained = [clip for clip in clips if clip.split == "train"]
     held = [clip for clip in clips if clip.split in ("val", "test")] or trained
-    chosen = _spread(trained or held, CALIBRATION) if calibrate else []
-    judged = _spread(held, JUDGED)
+    chosen = spread(trained or held, CALIBRATION) if calibrate else []
+    judged = spread(held, JUDGED)
     problems = Problems()
     store = None if cache is None else ClipCache(cache)
     total = len(chosen) + len(judged)
@@ -117,7 +117,7 @@ def gather(
     return calibration, read(judged, len(chosen)), problems.lines()
 
 
-def _spread(clips: Sequence[Clip], count: int) -> list[Clip]:
+def spread(clips: Sequence[Clip], count: int) -> list[Clip]:
     """Up to `count` of the clips, evenly spread."""
     if len(clips) <= count:
         return list(clips)

@@ -21,6 +21,8 @@ from sora_tf.export.runtimes import Arrays, Runtime, open_runtime
 
 TIMEOUT = 3600  # s
 CLIP_ANSWERS = ("scores", "global_vector", "frame_vectors")
+LAST_ANSWERS = ("scores", "recent_scores")  # after the last frame of a clip
+FRAME_ANSWERS = ("frame_vectors", "boxes", "box_scores", "box_classes")  # after each
 WARM_UP = 2  # clips, and frames, that are not timed
 
 
@@ -35,7 +37,8 @@ def measure(artefact: Path, clips: Path, threads: int = 1) -> tuple[Arrays, dict
     Returns:
         answers: {"clip_scores" (N, C), "clip_global_vector", "clip_frame_vectors", and for the
         first clips, frame by frame, "step_scores" (n, C) after the last frame,
-        "step_frame_vectors" (n, T, D), "step_recent_scores"}, as far as the file has them.
+        "step_recent_scores", "step_frame_vectors" (n, T, D), "step_boxes" (n, T, K, 4) and
+        what else is said of boxes}, as far as the file has them.
         figures: {"clip_ms", "step_ms": medians, "memory_bytes": peak above what loading the
         runtime's library takes}.
 
@@ -71,16 +74,21 @@ def run(runtime: Runtime, clips: Arrays) -> tuple[Arrays, dict[str, Any]]:
     if runtime.step:
         count = int(clips["streamed"])
         for frames, mask in zip(clips["frames"][:count], clips["mask"][:count], strict=True):
-            states, vectors = runtime.start, []
+            states = runtime.start
+            rows: dict[str, list[np.ndarray]] = {}
             for t in range(int(mask.sum())):
                 begin = time.perf_counter()
                 found = runtime.step({"frames": frames[None, t : t + 1], **states})
                 step_times.append(time.perf_counter() - begin)
                 states = {name: found[name] for name in states}
-                vectors.append(found["frame_vectors"][0, 0])
-            padded = np.pad(vectors, [(0, len(frames) - len(vectors)), (0, 0)])
-            answers.setdefault("step_frame_vectors", []).append(padded)
-            for name in ("scores", "recent_scores"):
+                for name in FRAME_ANSWERS:
+                    if name in found:
+                        rows.setdefault(name, []).append(found[name][0, 0])
+            for name, own in rows.items():
+                blank = np.zeros_like(own[0])
+                padded = [*own, *[blank] * (len(frames) - len(own))]
+                answers.setdefault(f"step_{name}", []).append(np.stack(padded))
+            for name in LAST_ANSWERS:
                 if name in found:
                     answers.setdefault(f"step_{name}", []).append(found[name][0])
     figures = {"clip_ms": _median_ms(clip_times), "step_ms": _median_ms(step_times)}

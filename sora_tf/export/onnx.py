@@ -2,6 +2,7 @@
 
 import logging
 from collections import Counter
+from collections.abc import Callable, Container
 from pathlib import Path
 from typing import Any
 
@@ -27,23 +28,33 @@ def write_onnx(what: Deployable, part: str, path: Path) -> None:
             "state_…" of the next call), for causal models.
         path: where to.
     """
+    if part == "clip":
+        convert(clip_function(what), clip_spec(what, None), _told(what), path)
+    else:
+        convert(
+            distinct(step_function(what), what.states), [step_spec(what, None)], _told(what), path
+        )
+
+
+def _told(what: Deployable) -> dict[str, str]:
+    return {"labels": "\n".join(what.labels), "sora_tf": what.facts_json()}
+
+
+def distinct(step: Callable[..., Any], states: Container[str]) -> Callable[..., Any]:
+    """A step whose new states have names of their own: no two values of an ONNX graph share one."""
+    return lambda inputs: {NEXT + n if n in states else n: v for n, v in step(inputs).items()}
+
+
+def convert(
+    function: Callable[..., Any], signature: list[Any], told: dict[str, str], path: Path
+) -> None:
+    """Writes a function as an ONNX file, with texts that it tells of itself."""
     import tf2onnx
 
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    if part == "clip":
-        function: Any = clip_function(what)
-        signature: list[Any] = clip_spec(what, None)
-    else:
-        step, signature = step_function(what), [step_spec(what, None)]
-
-        def function(inputs):  # no two values of an ONNX graph have one name
-            return {NEXT + n if n in what.states else n: v for n, v in step(inputs).items()}
-
     traced = tf.function(function, input_signature=signature)
     model, _ = tf2onnx.convert.from_function(traced, signature, opset=OPSET)
-    onnx.helper.set_model_props(
-        model, {"labels": "\n".join(what.labels), "sora_tf": what.facts_json()}
-    )
+    onnx.helper.set_model_props(model, told)
     onnx.checker.check_model(model)
     onnx.save(model, str(path))
 

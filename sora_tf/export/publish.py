@@ -3,6 +3,8 @@
 import logging
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from sora_tf.export.receipt import (
     read_receipt,
     size_bytes,
     surroundings,
+    table,
     write_receipt,
 )
 from sora_tf.export.saved_model import check_saved_model, write_saved_model
@@ -85,49 +88,87 @@ def export_run(
     truth = keras_answers(what.clip, clips)
     receipt = read_receipt(out)
     receipt |= surroundings()
-    model_digest = digest(run.model_path)
     receipt["clips"] = {"calibration": len(calibration), "judged": len(clips), "skipped": skipped}
-    made: dict[str, Any] = {}
-    failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as folder:
-        for kind in wanted:
-            for target, write in _targets(kind, what, out, calibration, name, version):
-                path = str(target.relative_to(out))
-                LOG.info("making and checking %s", path)
-                try:
-                    with replacing(target) as beside:
-                        facts = write(beside)
-                        found = judge(beside, path, clips, truth, BOUNDS[kind], Path(folder))
-                        entry = {
-                            "format": kind,
-                            "bytes": size_bytes(beside),
-                            "sha256": digest(beside),
-                            "model_sha256": model_digest,
-                            **found,
-                            **facts,
-                        }
-                except ExportError as error:
-                    failed[path] = str(error)
-                    continue
-                made[path] = receipt["artefacts"][path] = entry
+        made, failed = publish(
+            [t for k in wanted for t in _targets(k, what, out, calibration, name, version)],
+            lambda path, name, kind: judge(path, name, clips, truth, BOUNDS[kind], Path(folder)),
+            out,
+            digest(run.model_path),
+        )
+    receipt["artefacts"] |= made
     if made:
         with replacing(out / REFERENCE) as beside:
             kept = clips.first(KEPT)
             kept.save(beside, **{f"keras_{n}": v[: len(kept)] for n, v in truth.items()})
-        write_receipt(out, receipt)
+        write_receipt(out, receipt, table(receipt["artefacts"]))
     return {"artefacts": made, "failed": failed}
 
 
+@dataclass(frozen=True)
+class Target:
+    """A file to make.
+
+    Args:
+        format: of `FORMATS`.
+        path: where it goes.
+        write: writes it to a path, and returns facts about it.
+    """
+
+    format: str
+    path: Path
+    write: Callable[[Path], dict[str, Any]]
+
+
+def publish(
+    targets: Sequence[Target],
+    judged: Callable[[Path, str, str], dict[str, Any]],
+    out: Path,
+    model_sha256: str,
+) -> tuple[dict[str, Any], dict[str, str]]:
+    """Makes files beside, proves them and puts them in place.
+
+    Args:
+        targets: the files.
+        judged: measures a file of some name and format; an ExportError where it is not good.
+        out: the folder that they are named within.
+        model_sha256: of the model that they are made of.
+
+    Returns:
+        {path in `out`: what was measured}, {path: why it is not there}.
+    """
+    made: dict[str, Any] = {}
+    failed: dict[str, str] = {}
+    for target in targets:
+        name = str(target.path.relative_to(out))
+        LOG.info("making and checking %s", name)
+        try:
+            with replacing(target.path) as beside:
+                facts = target.write(beside)
+                found = judged(beside, name, target.format)
+                made[name] = {
+                    "format": target.format,
+                    "bytes": size_bytes(beside),
+                    "sha256": digest(beside),
+                    "model_sha256": model_sha256,
+                    **found,
+                    **facts,
+                }
+        except ExportError as error:
+            failed[name] = str(error)
+    return made, failed
+
+
 def _targets(kind, what, out, calibration, name, version):
-    """Where each file of a format goes and what writes it and returns facts about it."""
+    """The files of a format."""
     if kind == "saved_model":
-        home = out / "serving" / name
-        yield home / str(version or _next_version(home)), lambda path: _saved_model(what, path)
+        yield Target(kind, version_folder(out, name, version), partial(_saved_model, what))
     elif kind == "onnx":
         for part in ("clip", "step") if what.step is not None else ("clip",):
-            yield out / f"{part}.onnx", lambda path, part=part: _onnx(what, part, path)
+            yield Target(kind, out / f"{part}.onnx", partial(_onnx, what, part))
     else:
-        yield out / f"{kind}.tflite", lambda path: _tflite(what, kind, path, calibration)
+        write = partial(_tflite, what, kind, calibration)
+        yield Target(kind, out / f"{kind}.tflite", write)
 
 
 def _saved_model(what: Deployable, path: Path) -> dict[str, Any]:
@@ -140,9 +181,18 @@ def _onnx(what: Deployable, part: str, path: Path) -> dict[str, Any]:
     return {"operations": onnx_operations(path)}
 
 
-def _tflite(what: Deployable, kind: str, path: Path, calibration: ClipSet) -> dict[str, Any]:
+def _tflite(what: Deployable, kind: str, calibration: ClipSet, path: Path) -> dict[str, Any]:
     clips = list(zip(calibration.frames, calibration.mask, strict=True)) if len(calibration) else []
     write_tflite(what, kind, path, clips)
+    return tflite_facts(path, kind)
+
+
+def tflite_facts(path: Path, kind: str) -> dict[str, Any]:
+    """The operations and signatures of a TFLite file.
+
+    Raises:
+        ExportError: an operation that is not built in, or that phones do not run.
+    """
     model = flatbuffer.read(path.read_bytes())
     found = flatbuffer.operations(model)
     flatbuffer.check_builtin(found, f"{kind}.tflite")
@@ -152,8 +202,10 @@ def _tflite(what: Deployable, kind: str, path: Path, calibration: ClipSet) -> di
     return {"operations": found, "signatures": flatbuffer.signatures(model)}
 
 
-def _next_version(home: Path) -> int:
+def version_folder(out: Path, name: str, version: int | None) -> Path:
+    """Where TensorFlow Serving looks for a version of a model; None is one more than the last."""
+    home = out / "serving" / name
     numbers = (
         [int(p.name) for p in home.glob("[0-9]*") if p.name.isdigit()] if home.is_dir() else []
     )
-    return max(numbers, default=0) + 1
+    return home / str(version or max(numbers, default=0) + 1)

@@ -152,17 +152,32 @@ def judge(
     Raises:
         ExportError: it does not run, or is too far from its model.
     """
+    answers, figures = measured(path, clips, scratch)
+    found = compare(answers, truth, clips.mask, clips.truth)
+    check(name, found, bound)
+    stated = {key: value for key, value in vars(bound).items() if value is not None}
+    return {**found, "bound": stated, **figures}
+
+
+def measured(path: Path, clips: ClipSet, scratch: Path) -> tuple[Arrays, dict[str, Any]]:
+    """The answers of an artefact, as `measure` gives them, and what it takes.
+
+    Args:
+        path, clips, scratch: as in `judge`.
+
+    Returns:
+        answers, {"latency_ms": {"1 thread", "2 threads": {"clip", "step"}}, "peak_memory_bytes"}.
+
+    Raises:
+        ExportError: it does not run.
+    """
     given, few = scratch / "clips.npz", scratch / "few.npz"
     if not given.exists():
         clips.save(given)
         clips.first(2).save(few)
     answers, figures = measure(path, given)
-    found = compare(answers, truth, clips.mask, clips.truth)
-    check(name, found, bound)
     _, two = measure(path, few, threads=2)
-    return {
-        **found,
-        "bound": {key: value for key, value in vars(bound).items() if value is not None},
+    return answers, {
         "latency_ms": {
             "1 thread": {"clip": figures["clip_ms"], "step": figures["step_ms"]},
             "2 threads": {"clip": two["clip_ms"], "step": two["step_ms"]},
@@ -218,11 +233,11 @@ def check_file(path: Path, entry: dict[str, Any]) -> None:
         )
 
 
-def write_receipt(folder: Path, receipt: dict[str, Any]) -> None:
-    """Writes receipt.json and the same as a table, receipt.md."""
+def write_receipt(folder: Path, receipt: dict[str, Any], shown: str) -> None:
+    """Writes receipt.json, and receipt.md with the table that shows its artefacts."""
     write_json(folder / RECEIPT, receipt)
     with replacing(folder / "receipt.md") as beside:
-        beside.write_text(f"{table(receipt['artefacts'])}\n", encoding="utf-8")
+        beside.write_text(f"{shown}\n", encoding="utf-8")
 
 
 def surroundings() -> dict[str, Any]:
@@ -242,7 +257,6 @@ def table(artefacts: dict[str, dict[str, Any]]) -> str:
     rows: list[Sequence[str]] = [head, ["---"] + ["---:"] * (len(head) - 1)]
     for name, entry in artefacts.items():
         gaps = entry["difference"]
-        times = entry["latency_ms"]
         rows.append(
             (
                 name,
@@ -252,8 +266,8 @@ def table(artefacts: dict[str, dict[str, Any]]) -> str:
                 f"{entry['agreement']:.1%}",
                 f"{entry['accuracy']:.1%}",
                 f"{100 * entry['accuracy_change']:+.1f}",
-                _times(times, "clip"),
-                _times(times, "step"),
+                milliseconds(entry, "clip"),
+                milliseconds(entry, "step"),
                 f"{entry['peak_memory_bytes'] / 1e6:.0f}",
             )
         )
@@ -264,8 +278,9 @@ def _largest(gaps: dict[str, dict[str, float]], word: str) -> str:
     return f"{max(gap['max'] for name, gap in gaps.items() if word in name):.1e}"
 
 
-def _times(times: dict[str, dict[str, float | None]], part: str) -> str:
-    found = [value[part] for value in times.values()]
+def milliseconds(entry: dict[str, Any], part: str) -> str:
+    """What a "clip" or a "step" of an artefact takes, for a table."""
+    found = [value[part] for value in entry["latency_ms"].values()]
     return ", ".join("–" if value is None else f"{value:.2f}" for value in found)
 
 

@@ -97,8 +97,9 @@ class OnnxRuntime:
             for value in self._session.get_inputs()
             if value.name.startswith(STATE)
         }
-        self.clip = None if self.start else self._run
-        self.step = self._run if self.start else None
+        whole = any(value.name == "mask" for value in self._session.get_inputs())
+        self.clip = self._run if whole else None
+        self.step = None if whole else self._run
 
     def _run(self, inputs: Arrays) -> Arrays:
         values = self._session.run(None, inputs)
@@ -114,7 +115,7 @@ class SavedModelRuntime:
         tf.config.threading.set_intra_op_parallelism_threads(threads)
         tf.config.threading.set_inter_op_parallelism_threads(1)
         self._signatures = tf.saved_model.load(str(path)).signatures
-        self.clip = self._clip
+        self.clip = self._clip if "embed" in self._signatures else None
         self.step = None
         self.start = {}
         if "step" in self._signatures:

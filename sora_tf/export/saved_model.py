@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from sora_tf.export import serving_check
 from sora_tf.export.errors import ExportError
-from sora_tf.export.signature import Deployable, endpoints, write_endpoints
+from sora_tf.export.signature import Deployable, Endpoint, Steps, endpoints, write_endpoints
 from sora_tf.models.streaming import start
 from sora_tf.models.video_model import FRAMES
 
@@ -28,7 +28,19 @@ def write_saved_model(what: Deployable, folder: Path) -> None:
     Raises:
         ExportError: the extra "serving" is not installed.
     """
-    found = endpoints(what)
+    write_served(what, endpoints(what), folder)
+
+
+def write_served(what: Steps, found: Mapping[str, Endpoint], folder: Path) -> None:
+    """Writes a SavedModel of these signatures, with what a server and its users want beside it.
+
+    Args:
+        what: the model.
+        found: its signatures, all of which `example_request` knows.
+        folder: the version folder; must not exist.
+    Raises:
+        ExportError: the extra "serving" is not installed.
+    """
     with tempfile.TemporaryDirectory() as notes:
         write_endpoints(what.model, found, folder, _notes(what, Path(notes)))
     _write_warmup(folder, found, what)
@@ -49,7 +61,7 @@ def check_saved_model(folder: Path) -> dict[str, Any]:
     }
 
 
-def example_request(what: Deployable, name: str) -> dict[str, np.ndarray]:
+def example_request(what: Steps, name: str) -> dict[str, np.ndarray]:
     """A made-up clip as a request: a bright square that moves, nobody's footage."""
     size = what.config.size
     clip = np.zeros((what.config.frames, *size, 3), np.uint8)
@@ -69,7 +81,7 @@ def example_request(what: Deployable, name: str) -> dict[str, np.ndarray]:
     return {FRAMES: clip[None]}
 
 
-def _notes(what: Deployable, folder: Path) -> list[Path]:
+def _notes(what: Steps, folder: Path) -> list[Path]:
     """The files a SavedModel carries: labels, how to feed it, the licence."""
     texts = {
         "labels.txt": what.labels_text,
@@ -90,7 +102,7 @@ def _licence() -> str:
     return "Apache-2.0. https://www.apache.org/licenses/LICENSE-2.0\n"
 
 
-def _write_warmup(folder: Path, names: Iterable[str], what: Deployable) -> None:
+def _write_warmup(folder: Path, names: Iterable[str], what: Steps) -> None:
     """A PredictionLog for every signature, which a server replays before it says AVAILABLE."""
     try:
         from tensorflow_serving.apis import prediction_log_pb2

@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from sora_tf import __version__
 from sora_tf._keras import keras
-from sora_tf.config import SoraConfig
+from sora_tf.config import DetectorConfig, SoraConfig
 from sora_tf.models.sora import FRAME_VECTORS, GLOBAL_VECTOR, SCORES, build_sora, embedder
 from sora_tf.models.streaming import streaming
 from sora_tf.models.video_model import FRAMES, MASK
@@ -28,8 +28,48 @@ Tensors = dict[str, tf.Tensor]
 LABELS = "labels"
 
 
+class Steps:
+    """What is exported and may run frame by frame.
+
+    Attributes:
+        model: the network.
+        config: what it was built from.
+        labels: class names, by whose place answers are numbered.
+    """
+
+    model: keras.Model
+    config: SoraConfig | DetectorConfig
+    labels: tuple[str, ...]
+
+    def facts_json(self, **more: Any) -> str:
+        """What a user of an exported file has to know to feed it, as JSON text."""
+        raise NotImplementedError
+
+    @cached_property
+    def step(self) -> keras.Model | None:
+        """The model frame by frame; None where it looks into the future."""
+        try:
+            return streaming(self.model)
+        except ValueError as error:
+            LOG.info("exported without a step: %s", error)
+            return None
+
+    @property
+    def states(self) -> dict[str, tf.TensorSpec]:
+        """The states of `step`, (None, ...) each; none where there is no `step`."""
+        if self.step is None:
+            return {}
+        named = zip(self.step.input_names, self.step.inputs, strict=True)
+        return {n: tf.TensorSpec(t.shape, t.dtype, n) for n, t in named if n != FRAMES}
+
+    @property
+    def labels_text(self) -> str:
+        """The class names as text, a line each."""
+        return "".join(f"{label}\n" for label in self.labels)
+
+
 @dataclass(frozen=True)
-class Deployable:
+class Deployable(Steps):
     """A trained classifier with all that its users need to know.
 
     Args:
@@ -70,42 +110,22 @@ class Deployable:
         outputs = {SCORES: self.model.output, **vectors.output}
         return keras.Model(vectors.input, outputs, name="clip")
 
-    @cached_property
-    def step(self) -> keras.Model | None:
-        """The model frame by frame; None where it looks into the future."""
-        try:
-            return streaming(self.model)
-        except ValueError as error:
-            LOG.info("exported without a step: %s", error)
-            return None
-
-    @property
-    def states(self) -> dict[str, tf.TensorSpec]:
-        """The states of `step`, (None, ...) each; none where there is no `step`."""
-        if self.step is None:
-            return {}
-        named = zip(self.step.input_names, self.step.inputs, strict=True)
-        return {n: tf.TensorSpec(t.shape, t.dtype, n) for n, t in named if n != FRAMES}
-
-    @property
-    def labels_text(self) -> str:
-        """The class names as text, a line each."""
-        return "".join(f"{label}\n" for label in self.labels)
-
     def facts_json(self, **more: Any) -> str:
-        """What a user of an exported file has to know to feed it, as JSON text."""
-        facts = {
-            "labels": list(self.labels),
-            "frames": self.config.frames,
-            "size": list(self.config.size),
-            "fit": self.fit,
-            "frame_rate": round(self.config.frames / self.clip_seconds, 3),
-            "channels": "RGB",
-            "values": "uint8 0 to 255",
-            "sora_tf": __version__,
+        """See `Steps`."""
+        return facts_text(
+            labels=list(self.labels),
+            frames=self.config.frames,
+            size=list(self.config.size),
+            fit=self.fit,
+            frame_rate=round(self.config.frames / self.clip_seconds, 3),
             **more,
-        }
-        return json.dumps(facts, indent=2, ensure_ascii=False) + "\n"
+        )
+
+
+def facts_text(**facts: Any) -> str:
+    """What is told of an exported file, with what is true of all, as JSON text."""
+    common = {"channels": "RGB", "values": "uint8 0 to 255", "sora_tf": __version__}
+    return json.dumps(facts | common, indent=2, ensure_ascii=False) + "\n"
 
 
 def clip_function(what: Deployable) -> Callable[..., Tensors]:
@@ -117,7 +137,7 @@ def clip_function(what: Deployable) -> Callable[..., Tensors]:
     return clip
 
 
-def step_function(what: Deployable) -> Callable[[Tensors], Tensors]:
+def step_function(what: Steps) -> Callable[[Tensors], Tensors]:
     """{frames (B, 1, H, W, 3) uint8, states} to the answers so far and the new states."""
     model = what.step
     assert model is not None, "only causal models have a step"
@@ -138,7 +158,7 @@ def clip_spec(what: Deployable, batch: int | None) -> list[tf.TensorSpec]:
     ]
 
 
-def step_spec(what: Deployable, batch: int | None) -> dict[str, tf.TensorSpec]:
+def step_spec(what: Steps, batch: int | None) -> dict[str, tf.TensorSpec]:
     """What `step_function` takes."""
     frames = tf.TensorSpec((batch, 1, *what.config.size, 3), tf.uint8, FRAMES)
     states = {n: tf.TensorSpec((batch, *s.shape[1:]), s.dtype, n) for n, s in what.states.items()}
@@ -191,7 +211,7 @@ def endpoints(what: Deployable) -> dict[str, Endpoint]:
         chosen = tf.gather(frames, places, batch_dims=1)  # (B, T, h, w, 3)
         shape = tf.shape(chosen)
         flat = tf.reshape(chosen, tf.concat([[-1], shape[2:]], 0))  # (B·T, h, w, 3)
-        fitted = tf.reshape(_fitted(flat, size, what.fit), [-1, length, *size, 3])
+        fitted = tf.reshape(fitted_frames(flat, size, what.fit), [-1, length, *size, 3])
         return clip(fitted, mask)
 
     def of_encoded(frames):
@@ -264,12 +284,12 @@ def _decoded(text, size, fit):
     def decode():
         # Reads PNG as well. The default is a faster transform, up to several grey levels off.
         picture = tf.io.decode_jpeg(text, channels=3, dct_method="INTEGER_ACCURATE")
-        return _fitted(picture[None], size, fit)[0]
+        return fitted_frames(picture[None], size, fit)[0]
 
     return tf.cond(tf.strings.length(text) > 0, decode, lambda: tf.zeros((*size, 3), tf.uint8))
 
 
-def _fitted(frames, size, fit):
+def fitted_frames(frames: tf.Tensor, size: tuple[int, int], fit: str) -> tf.Tensor:
     """(N, h, w, 3) uint8 to (N, H, W, 3) uint8; frames of that size stay as they are."""
     height, width = tf.shape(frames)[1], tf.shape(frames)[2]
 

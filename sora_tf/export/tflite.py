@@ -3,7 +3,7 @@
 import contextlib
 import os
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from sora_tf._keras import keras
 from sora_tf.export import flatbuffer
 from sora_tf.export.signature import (
     Deployable,
@@ -44,15 +45,9 @@ def write_tflite(what: Deployable, flavour: str, path: Path, clips: Clips = ()) 
         clips: frames (T, H, W, 3) uint8 and mask (T,) of real clips, to find the ranges of
             numbers from; for "int8" and "int16x8".
     """
-    with tempfile.TemporaryDirectory() as folder, quiet():
-        found = _endpoints(what)
-        write_endpoints(what.model, found, folder)
-        parts = []
-        for name in found:  # one by one: the int16 converter spoils what two graphs share
-            converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[name])
-            FLAVOURS[flavour](converter, partial(SAMPLES[name], what, clips))
-            parts.append(flatbuffer.read(converter.convert()))
-    model = flatbuffer.merged(parts)
+    found = _endpoints(what)
+    samples = {name: partial(SAMPLES[name], what, clips) for name in found}
+    model = converted(what.model, found, flavour, samples)
     flatbuffer.add_signature(model, EMBED, CLIP, without={"scores"})
     flatbuffer.mend_zero_scales(model)
     flatbuffer.slim(model)
@@ -62,6 +57,30 @@ def write_tflite(what: Deployable, flavour: str, path: Path, clips: Clips = ()) 
         "sora_tf.json": what.facts_json(signatures=signatures, flavour=flavour),
     }
     path.write_bytes(flatbuffer.write(model) + flatbuffer.appended(files))
+
+
+def converted(
+    model: keras.Model,
+    found: Mapping[str, Endpoint],
+    flavour: str,
+    samples: Mapping[str, Samples],
+) -> Any:
+    """Graphs of a model as one TFLite model, for `flatbuffer`; the first is what loads first.
+
+    Args:
+        model: what holds the weights.
+        found: the graphs by the names of their signatures.
+        flavour: a key of `FLAVOURS`.
+        samples: real inputs of each.
+    """
+    with tempfile.TemporaryDirectory() as folder, quiet():
+        write_endpoints(model, found, folder)
+        parts = []
+        for name in found:  # one by one: the int16 converter spoils what two graphs share
+            converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[name])
+            FLAVOURS[flavour](converter, samples[name])
+            parts.append(flatbuffer.read(converter.convert()))
+    return flatbuffer.merged(parts)
 
 
 def _endpoints(what: Deployable) -> dict[str, Endpoint]:
@@ -84,9 +103,24 @@ def _step_samples(what: Deployable, clips: Clips) -> Iterator[dict[str, np.ndarr
     Both graphs see the same frames and so find the same ranges: then their int8 weights and
     biases are the same bytes, which the file holds once.
     """
-    run = tf.function(step_function(what))
+    yield from step_samples(step_function(what), what.step, clips)
+
+
+def step_samples(
+    function: Callable[[dict[str, tf.Tensor]], dict[str, tf.Tensor]],
+    step: keras.Model,
+    clips: Clips,
+) -> Iterator[dict[str, np.ndarray]]:
+    """Frames of clips one by one, with the states that those before them leave.
+
+    Args:
+        function: a step, of {frames (1, 1, H, W, 3) uint8, states}.
+        step: the model in it, from `streaming`.
+        clips: as in `write_tflite`.
+    """
+    run = tf.function(function)
     for frames, mask in clips:
-        states = start(what.step)
+        states = start(step)
         for frame in frames[mask]:
             given = {FRAMES: tf.constant(frame[None, None]), **states}
             yield {name: value.numpy() for name, value in given.items()}

@@ -7,10 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from sora_tf.export import detector_check
 from sora_tf.export.clips import ClipSet
 from sora_tf.export.errors import ExportError
 from sora_tf.export.head_check import HEAD, verify_head
 from sora_tf.export.receipt import RECEIPT, REFERENCE, Bound, check_file, judge, read_receipt
+from sora_tf.train.detector_run import DETECTOR
 
 
 def verify(path: Path) -> Iterator[dict[str, Any]]:
@@ -20,7 +22,7 @@ def verify(path: Path) -> Iterator[dict[str, Any]]:
         path: a folder with a receipt, or an artefact in one.
 
     Yields:
-        {"path", and what `judge` measures on the reference clips, or "error"}; of the export of a
+        {"path", and what was measured on the reference clips, or "error"}; of the export of a
         head {"path", "bytes", "difference"} or the error.
 
     Raises:
@@ -41,13 +43,20 @@ def verify(path: Path) -> Iterator[dict[str, Any]]:
         ) from None
     clips = ClipSet(kept["frames"], kept["mask"], kept["truth"], len(kept["frames"]))
     truth = {n.removeprefix("keras_"): v for n, v in kept.items() if n.startswith("keras_")}
+
+    def judged(path, name, bound, scratch):
+        if receipt.get("kind") == DETECTOR:
+            labels = receipt["labels"]
+            allowed = detector_check.Bound(**bound)
+            return detector_check.judge(path, name, clips, truth, labels, allowed, scratch)
+        return judge(path, name, clips, truth, Bound(**bound), scratch)
+
     with tempfile.TemporaryDirectory() as scratch:
         for name in names or receipt["artefacts"]:
             entry = receipt["artefacts"][name]
             try:
                 check_file(folder / name, entry)
-                bound = Bound(**entry["bound"])
-                found = judge(folder / name, name, clips, truth, bound, Path(scratch))
+                found = judged(folder / name, name, entry["bound"], Path(scratch))
                 yield {"path": name, "bytes": entry["bytes"], **found}
             except ExportError as error:
                 yield {"path": name, "error": str(error)}

@@ -22,6 +22,7 @@ CENTRES = "centres"
 BOXES = "boxes"
 CONTEXT = "context"
 SPREAD = "context_spread"
+THERE, NAMED, SHAPES = "there", "named_in_context", "shapes"
 QUIET = 0.1
 FAINT = 0.001  # scores below say nothing
 SELDOM = 0.01  # how likely a cell is a centre before anything is learnt
@@ -122,10 +123,10 @@ def detector_head(
             )
     x = conv(x, config.channels, 1, name="last")
     rare = keras.initializers.Constant(np.log(SELDOM / (1 - SELDOM)))
-    there = layers.Conv2D(1, 1, kernel_initializer=_quiet(), bias_initializer=rare, name="there")(x)
+    there = layers.Conv2D(1, 1, kernel_initializer=_quiet(), bias_initializer=rare, name=THERE)(x)
     named = layers.Conv2D(num_classes, 1, kernel_initializer=_quiet(), name="named")(x)
-    named = layers.Add(name="named_in_context")([named, _told(context, config, num_classes)])
-    shapes = layers.Conv2D(4, 1, kernel_initializer=_quiet(), name="shapes")(x)
+    named = layers.Add(name=NAMED)([named, _told(context, config, num_classes)])
+    shapes = layers.Conv2D(4, 1, kernel_initializer=_quiet(), name=SHAPES)(x)
     centres = layers.Concatenate(name="centres_and_shapes")([there, named, shapes])
     centres = UnfoldFrames(name="unfold")([centres, mask])
     return layers.Activation("linear", name=CENTRES, dtype="float32")(centres)
@@ -169,6 +170,19 @@ def with_boxes(model: keras.Model, config: DetectorConfig) -> VideoModel:
     folded = FoldFrames(name="fold_centres")(model.output)
     peaks = Peaks(config.stride, config.most, name="peaks", dtype="float32")(folded)
     return VideoModel(clip, UnfoldFrames(name=BOXES)([peaks, clip[MASK]]), name="detector")
+
+
+def in_parts(model: keras.Model) -> VideoModel:
+    """The same detector with what it says side by side apart, as `best_peaks` takes it.
+
+    In a model of 8 bits each then has a range of its own.
+
+    Args:
+        model: from `build_detector`, whose layers are shared.
+    Output: {`THERE` (B·T, h, w, 1), `NAMED` (B·T, h, w, C), `SHAPES` (B·T, h, w, 4)}.
+    """
+    clip = dict(zip(model.input_names, model.inputs, strict=True))
+    return VideoModel(clip, {name: model.get_layer(name).output for name in (THERE, NAMED, SHAPES)})
 
 
 def boxes_of(answer: np.ndarray, frame: int) -> Boxes:

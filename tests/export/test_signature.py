@@ -71,7 +71,7 @@ def test_other_sizes_are_fitted_where_the_reader_would_put_them(fit, shape):
     size = (28, 24)
     frames = np.zeros((1, *shape, 3), np.uint8)
     frames[:] = np.arange(1, shape[1] + 1)[None, None, :, None] * 3 % 251 + 4  # nowhere black
-    found = signature._fitted(tf.constant(frames), size, fit).numpy()[0]
+    found = signature.fitted_frames(tf.constant(frames), size, fit).numpy()[0]
     where = place(shape, size, fit, turned=False)
     scaled = tf.image.resize(frames, where.scaled, antialias=True).numpy()[0]
     wanted = np.zeros((*size, 3))

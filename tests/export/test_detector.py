@@ -1,0 +1,264 @@
+"""Detectors as files: each finds what the run's own detector finds, or is not there."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from squares import MODEL, SIZE, train, write_films
+
+from sora_tf._keras import keras
+from sora_tf.cli import main
+from sora_tf.data import read_index
+from sora_tf.export import detector, detector_check
+from sora_tf.export.clips import ClipSet
+from sora_tf.export.detector import DeployableDetector, export_detector
+from sora_tf.export.detector_check import EXACT, ROUGH, Bound, compare
+from sora_tf.export.errors import ExportError
+from sora_tf.export.onnx import convert, distinct
+from sora_tf.export.runtimes import open_runtime
+from sora_tf.export.signature import step_spec
+from sora_tf.models.detector import build_detector, in_parts
+from sora_tf.tasks.detect import StreamingDetector
+from sora_tf.video import read
+
+FILES = {"saved_model": "serving/sora/1", "onnx": "step.onnx"}
+FILES |= {kind: f"{kind}.tflite" for kind in ("float32", "int8")}
+LABELS = ("blue", "red")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("squares")
+    return train(write_films(folder / "films"), folder / "run")
+
+
+@pytest.fixture(scope="module")
+def exported(run, tmp_path_factory):
+    """Where the files are, and what was said of them."""
+    out = tmp_path_factory.mktemp("exported")
+    return out, export_detector(run, list(FILES), out)
+
+
+@pytest.fixture(scope="module")
+def film(run):
+    """(8, H, W, 3) uint8 of a film that the detector was not trained on."""
+    path = next(clip.path for clip in read_index(run.path / "split.csv") if clip.split == "test")
+    return read(path).frames
+
+
+@pytest.fixture(scope="module")
+def expected(run, film):
+    """What the run's detector says of the film, box by box."""
+    config = run.read_config()
+    found = StreamingDetector(run.load_model(), config.model, config.labels, 0.05).detect(film)
+    assert len(found) >= 8
+    return found
+
+
+def stepped(runtime, film):
+    """The boxes of a film, frame by frame, as an artefact gives them."""
+    states, frames = runtime.start, []
+    for frame in film:
+        found = runtime.step({"frames": frame[None, None], **states})
+        states = {name: found[name] for name in states}
+        frames.append([found[name][0, 0] for name in ("boxes", "box_scores", "box_classes")])
+    return frames
+
+
+def test_every_file_is_proved_and_described(exported, run):
+    out, result = exported
+    assert result["failed"] == {}
+    assert set(result["artefacts"]) == set(FILES.values())
+    receipt = json.loads((out / "receipt.json").read_text())
+    assert receipt["kind"] == "detector"
+    for name, entry in receipt["artefacts"].items():
+        assert (out / name).exists()
+        # Six clips are held out, a stretch of three frames of each.
+        assert entry["frames"] == 18
+        assert entry["map50"] > 0.5
+        assert entry["boxes"] >= 15
+        assert entry["operations"]
+    exact = (receipt["artefacts"][FILES[kind]] for kind in ("saved_model", "onnx", "float32"))
+    assert all(entry["agreement"] == 1.0 and entry["score_difference"] < 1e-4 for entry in exact)
+    text = (out / "receipt.md").read_text()
+    assert all(name in text for name in FILES.values())
+    facts = json.loads((out / "serving/sora/1/assets/config.json").read_text())
+    assert facts["labels"] == list(LABELS)
+    assert facts["frame_rate"] == 10
+    assert facts["threshold"] == run.read_metrics()["threshold"]
+
+
+@pytest.mark.parametrize("kind", ["float32", "onnx"])
+def test_frame_by_frame_it_finds_what_the_run_finds(kind, exported, film, expected):
+    runtime = open_runtime(exported[0] / FILES[kind])
+    assert runtime.clip is None
+    assert runtime.start  # it remembers
+    for number, (boxes, scores, classes) in enumerate(stepped(runtime, film)):
+        wanted = expected.on(number)
+        said = scores >= 0.05
+        np.testing.assert_allclose(scores[said], wanted.scores, atol=1e-4)
+        np.testing.assert_array_equal(classes[said], wanted.labels)
+        corner, side = np.split(boxes[said], 2, axis=1)
+        last = np.clip(corner + side, 0, SIZE[::-1])
+        clipped = np.concatenate([np.clip(corner, 0, None), last - np.clip(corner, 0, None)], 1)
+        np.testing.assert_allclose(clipped, wanted.boxes, atol=0.01)
+
+
+def test_int8_finds_the_same_things(exported, film, expected):
+    frames = stepped(open_runtime(exported[0] / FILES["int8"]), film)
+    for number, (boxes, scores, classes) in enumerate(frames):
+        wanted = expected.on(number)
+        best = int(wanted.scores.argmax())
+        if wanted.scores[best] > 0.3:
+            assert LABELS[classes[0]] == LABELS[wanted.labels[best]]
+            np.testing.assert_allclose(boxes[0], wanted.boxes[best], atol=4)
+            assert abs(scores[0] - wanted.scores[best]) < 0.1
+
+
+def test_a_server_takes_frames_of_any_size_and_gives_names(exported, film, expected):
+    serve = tf.saved_model.load(str(exported[0] / "serving/sora/1")).signatures["serving_default"]
+    large = np.repeat(np.repeat(film, 2, axis=1), 3, axis=2)
+    found = serve(frames=tf.constant(np.stack([large, large])))
+    assert found["boxes"].shape == (2, 8, 4, 4)  # MODEL gives four boxes a frame
+    sure = 0
+    for number in range(8):
+        wanted = expected.on(number)
+        best = int(wanted.scores.argmax())
+        if wanted.scores[best] > 0.3:
+            sure += 1
+            box, score, label = (
+                found[name][1, number, 0].numpy() for name in ("boxes", "box_scores", "labels")
+            )
+            assert label.decode() == LABELS[wanted.labels[best]]
+            # Enlarged by copying pixels and made small again, it is nearly the same film.
+            assert abs(score - wanted.scores[best]) < 0.1
+            np.testing.assert_allclose(box, wanted.boxes[best] * [3, 2, 3, 2], atol=4)
+    assert sure >= 4
+
+
+def test_the_command_line_exports_and_verifies(exported, run, tmp_path, capsys):
+    assert main(["export", str(run.path), "--to", "float32", "--out", str(tmp_path)]) == 0
+    assert "| float32.tflite |" in capsys.readouterr().out
+    assert main(["verify", str(tmp_path)]) == 0
+    said = capsys.readouterr().out
+    assert "boxes found again" in said
+    assert "1 of 1 agree with their receipt" in said
+    path = tmp_path / "float32.tflite"
+    path.write_bytes(path.read_bytes() + b" ")
+    assert main(["verify", str(path)]) == 1
+    assert "is not the file of the receipt" in capsys.readouterr().err
+
+
+def test_what_finds_other_boxes_is_not_kept(run, tmp_path, monkeypatch):
+    measured = detector_check.measured
+
+    def moved(*arguments):
+        answers, figures = measured(*arguments)
+        return {**answers, "step_boxes": answers["step_boxes"] + 30}, figures
+
+    monkeypatch.setattr(detector_check, "measured", moved)
+    result = export_detector(run, ["float32"], tmp_path)
+    assert result["artefacts"] == {}
+    assert "boxes of its model, more than the 0% allowed" in result["failed"]["float32.tflite"]
+    assert not (tmp_path / "float32.tflite").exists()
+    assert not (tmp_path / "receipt.json").exists()
+
+
+def test_without_its_boxes_it_says_so_in_one_line(run, tmp_path, capsys):
+    other = tmp_path / "run"
+    shutil.copytree(run.path, other)
+    config = json.loads((other / "config.json").read_text())
+    (other / "config.json").write_text(json.dumps({**config, "boxes": str(tmp_path / "gone.json")}))
+    assert main(["export", str(other), "--to", "float32"]) == 1
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert "gone.json" in said
+    assert "cannot be read" in said
+
+
+def test_one_without_memory_has_no_states(tmp_path):
+    keras.utils.set_random_seed(0)
+    extractor = replace(MODEL.extractor, memory=0.0)
+    config = replace(MODEL, memory=0.0, extractor=extractor)
+    model = in_parts(build_detector(config, 2))
+    what = DeployableDetector(model, config, LABELS, 0.3)
+    assert what.states == {}
+    function = distinct(detector.detect_function(what), what.states)
+    convert(function, [step_spec(what, None)], {}, tmp_path / "step.onnx")
+    runtime = open_runtime(tmp_path / "step.onnx")
+    assert runtime.clip is None
+    found = runtime.step({"frames": np.zeros((2, 1, *SIZE, 3), np.uint8)})
+    assert found["boxes"].shape == (2, 1, 4, 4)
+    assert found["box_classes"].dtype == np.int32
+
+
+# What is held against what, by hand.
+
+
+def said(*boxes):
+    """One clip of one frame: ((left, top, width, height), score, class) of each box."""
+    places, scores, classes = zip(*boxes, strict=True)
+    return {
+        "boxes": np.array(places, np.float32)[None, None],
+        "box_scores": np.array(scores, np.float32)[None, None],
+        "box_classes": np.array(classes)[None, None],
+    }
+
+
+def one_clip(*rows):
+    truth = np.full((1, 1, 3, 5), -1, np.float32)
+    truth[0, 0, : len(rows)] = np.array(rows, np.float32).reshape(-1, 5)
+    return ClipSet(np.zeros((1, 1, 4, 4, 3), np.uint8), np.ones((1, 1), bool), truth, 1)
+
+
+def test_compared_by_hand():
+    clips = one_clip((0, 0, 10, 10, 1))
+    model = said(((0, 0, 10, 10), 0.9, 1), ((50, 50, 10, 10), 0.5, 0), ((80, 0, 5, 5), 0.01, 0))
+    # The first is 8 of 10 pixels wide, the second has another name, the third says nothing.
+    mine = said(((0, 0, 8, 10), 0.8, 1), ((50, 50, 10, 10), 0.5, 1), ((0, 60, 5, 5), 0.01, 0))
+    found = compare(mine, model, clips, LABELS)
+    assert (found["frames"], found["boxes"]) == (1, 2)
+    assert found["agreement"] == 0.5
+    assert found["overlap"] == pytest.approx(0.8)
+    assert found["score_difference"] == pytest.approx(0.1)
+    assert found["map50"] == pytest.approx(1.0)  # the box that is there comes first in both
+    assert found["map50_change"] == pytest.approx(0.0)
+    # Where no box is there, precision says nothing.
+    assert compare(mine, model, one_clip(), LABELS)["map50"] is None
+    unseen = one_clip((0, 0, 10, 10, 1))
+    unseen.truth[..., 4] = -2
+    assert compare(mine, model, unseen, LABELS)["map50"] is None
+
+
+@pytest.mark.parametrize(
+    ("change", "bound", "message"),
+    [
+        ({"agreement": 0.9}, EXACT, "misses 1 of 10 boxes"),
+        ({"overlap": 0.9}, EXACT, "gives boxes that overlap its model's by 0.900"),
+        ({"score_difference": 0.01}, EXACT, "differs from its model by 0.01 in a score"),
+        ({"score_difference": float("nan")}, EXACT, "differs from its model"),
+        ({"map50_change": -0.03}, ROUGH, "loses 0.030 of mean average precision on 5 frames"),
+        ({"agreement": 0.7}, ROUGH, "misses 3 of 10 boxes"),
+        ({"agreement": 0.9}, ROUGH, None),
+        ({"agreement": 0.9}, Bound(agreement=0.98), None),  # one box less of a few
+        ({"map50_change": None}, ROUGH, None),
+    ],
+)
+def test_bounds(change, bound, message):
+    found = {
+        "frames": 5, "boxes": 10, "agreement": 1.0, "overlap": 1.0, "score_difference": 0.0,
+        "map50": 0.9, "map50_change": 0.0,
+    }  # fmt: skip
+    if message is None:
+        detector_check.check("x.tflite", found | change, bound)
+        return
+    with pytest.raises(ExportError, match=f"x.tflite {message}"):
+        detector_check.check("x.tflite", found | change, bound)
+
+
+def test_formats_that_are_none_are_named(run, tmp_path):
+    with pytest.raises(ExportError, match="no format 'coreml'"):
+        export_detector(run, ["coreml"], Path(tmp_path))
