@@ -1,4 +1,4 @@
-"""Runs a sora_tf model on a small computer: film or camera in, label out, frame by frame.
+"""Runs a sora_tf model on a small computer: film or camera in, label or boxes out, frame by frame.
 
 Needs ai-edge-litert and numpy, and nothing of TensorFlow or sora_tf. Films and cameras also need
 PyAV (`pip install av`) or OpenCV; `--raw` reads frames from standard input and needs neither.
@@ -45,13 +45,17 @@ class EdgeError(Exception):
 
 
 class Facts(NamedTuple):
-    """What a model file says of itself: `size` is (H, W) in pixels, `frame_rate` in frames/s."""
+    """What a model file says of itself: `size` is (H, W) in pixels, `frame_rate` in frames/s.
+
+    `threshold` is the score from which on a detector's boxes count; None is no detector.
+    """
 
     labels: tuple[str, ...]
     frames: int
     size: Size
     fit: str
     frame_rate: float
+    threshold: float | None
 
 
 class Answer(NamedTuple):
@@ -63,6 +67,17 @@ class Answer(NamedTuple):
     vector: np.ndarray
 
 
+class Found(NamedTuple):
+    """A thing that a detector found; where it is, in shares of the picture from 0 to 1."""
+
+    label: str
+    score: float
+    left: float
+    top: float
+    width: float
+    height: float
+
+
 def read_facts(path: str) -> Facts:
     """Reads sora_tf.json out of the archive that ends a .tflite file, or raises EdgeError."""
     try:
@@ -70,7 +85,8 @@ def read_facts(path: str) -> Facts:
             told = json.loads(archive.read("sora_tf.json"))
         height, width = told["size"]
         labels, rate = tuple(told["labels"]), float(told["frame_rate"])
-        return Facts(labels, told["frames"], (height, width), told["fit"], rate)
+        size, least = (height, width), told.get("threshold")
+        return Facts(labels, told["frames"], size, told["fit"], rate, least)
     except OSError as error:
         raise EdgeError(f"{path}: {error.strerror}. Give the path of a .tflite file.") from error
     except (zipfile.BadZipFile, LookupError, TypeError, ValueError) as error:
@@ -82,7 +98,8 @@ class EdgeModel:
     """A .tflite model of sora_tf that takes frame after frame; the file's fault is an EdgeError.
 
     A causal model runs its `step` signature and keeps the states; one without it runs `clip` on
-    the last T frames. `threads` is the interpreter's.
+    the last T frames. `threads` is the interpreter's. A detector answers with what it found, a
+    list of `Found`, the surest first.
     """
 
     def __init__(self, path: str, threads: int = 1):
@@ -108,7 +125,7 @@ class EdgeModel:
         self._outputs: dict[str, np.ndarray] = {}
         self._frames: list[np.ndarray] = []
 
-    def push(self, frame: np.ndarray) -> Answer:
+    def push(self, frame: np.ndarray) -> Answer | list[Found]:
         """Takes the next frame (H, W, 3), uint8, RGB, and answers for the last T frames."""
         self.feed(frame)
         return self.answer()
@@ -122,14 +139,28 @@ class EdgeModel:
         self._frames = [*self._frames, frame.copy()][-most:]
         self._outputs = self._infer() if self.signature == "step" else {}
 
-    def answer(self) -> Answer:
+    def answer(self) -> Answer | list[Found]:
         """What the model says of the last T frames; before the first frame, an EdgeError."""
         if not self._frames:
             raise EdgeError("There is no answer before the first frame. Call push.")
         self._outputs = self._outputs or self._infer()
+        if self.facts.threshold is not None:
+            return self._found(self.facts.threshold)
         scores, vector = (self._outputs[name][0] for name in ANSWERS[self.signature])
         best = int(scores.argmax())
         return Answer(self.facts.labels[best], float(scores[best]), scores, vector)
+
+    def _found(self, threshold: float) -> list[Found]:
+        names = ("boxes", "box_scores", "box_classes")
+        height, width = self.facts.size
+        found = []
+        for box, score, number in zip(*(self._outputs[name][0, 0] for name in names), strict=True):
+            if score >= threshold:
+                first = np.clip(box[:2] / (width, height), 0.0, 1.0)
+                last = np.clip((box[:2] + box[2:]) / (width, height), 0.0, 1.0)
+                shares = (*first.tolist(), *(last - first).tolist())
+                found.append(Found(self.facts.labels[number], float(score), *shares))
+        return found
 
     def _infer(self) -> dict[str, np.ndarray]:
         count = len(self._frames)
@@ -332,12 +363,27 @@ def run(model: EdgeModel, source: Iterator[Moment], args: Any, spent: list[float
         if answer is None:
             continue
         following = at + args.every - 0.5 / model.facts.frame_rate
-        if args.json:
-            scores = dict(zip(model.facts.labels, answer.scores.tolist(), strict=True))
-            told = {"time": round(at, 3), "label": answer.label, "score": answer.score}
-            print(json.dumps({**told, "scores": scores}), flush=True)
-        else:
-            print(f"{at:9.2f} s  {answer.label}  {answer.score:.3f}", flush=True)
+        print(json.dumps(told(at, answer, model)) if args.json else line(at, answer), flush=True)
+
+
+def told(at: float, answer: Answer | list[Found], model: EdgeModel) -> dict[str, Any]:
+    """An answer as JSON has it."""
+    if isinstance(answer, list):
+        return {"time": round(at, 3), "boxes": [found._asdict() for found in answer]}
+    scores = dict(zip(model.facts.labels, answer.scores.tolist(), strict=True))
+    label = {"label": answer.label, "score": answer.score}
+    return {"time": round(at, 3), **label, "scores": scores}
+
+
+def line(at: float, answer: Answer | list[Found]) -> str:
+    """An answer as a line of text; a thing's place is that of its middle, across and down."""
+    if isinstance(answer, list):
+        things = (
+            f"{f.label} {f.score:.3f} at {f.left + f.width / 2:.3f}, {f.top + f.height / 2:.3f}"
+            for f in answer
+        )
+        return f"{at:9.2f} s  {'; '.join(things) or '-'}"
+    return f"{at:9.2f} s  {answer.label}  {answer.score:.3f}"
 
 
 def main() -> None:

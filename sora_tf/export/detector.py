@@ -1,5 +1,6 @@
 """A detector's run as files that others run, frame by frame: each proved and with a receipt."""
 
+import contextlib
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -56,8 +57,10 @@ from sora_tf.train.detector_run import DETECTOR, DetectorRun
 from sora_tf.train.fake_quant import copy_weights
 from sora_tf.train.fit import precision
 from sora_tf.train.settings import TrainConfig
+from sora_tf.video import VideoError, probe
 
 CALIBRATION, JUDGED = 24, 40  # clips, of which one stretch each is shown
+PROBED = 20  # videos whose rate is looked up
 KEPT = 4  # stretches kept beside the artefacts, for `sora-tf verify`
 
 
@@ -70,12 +73,14 @@ class DeployableDetector(Steps):
         config: what it was built from.
         labels: class names, by whose place boxes are numbered.
         threshold: the score from which on boxes are best kept.
+        frame_rate: that it was trained on, frames a second.
     """
 
     model: keras.Model
     config: DetectorConfig
     labels: tuple[str, ...]
     threshold: float
+    frame_rate: float
 
     @classmethod
     def of(cls, run: DetectorRun) -> "DeployableDetector":
@@ -92,7 +97,8 @@ class DeployableDetector(Steps):
                 model = build_detector(config.model, len(config.labels))
             copy_weights(trained, model)
         threshold = float(run.read_metrics().get("threshold", 0.5))
-        return cls(in_parts(model), config.model, config.labels, threshold)
+        rate = 1 / config.model.step if config.model.step else _rate(run)
+        return cls(in_parts(model), config.model, config.labels, threshold, rate)
 
     @cached_property
     def chunk(self) -> keras.Model:
@@ -104,12 +110,22 @@ class DeployableDetector(Steps):
         return facts_text(
             kind=DETECTOR,
             labels=list(self.labels),
+            frames=1,
             size=list(self.config.size),
             fit="stretch",
-            frame_rate=round(1 / self.config.step, 3) if self.config.step else None,
+            frame_rate=round(self.frame_rate, 3),
             threshold=self.threshold,
             **more,
         )
+
+
+def _rate(run: DetectorRun) -> float:
+    """The usual frames a second of a run's videos; 25 where none opens."""
+    found = []
+    for clip in read_index(run.path / "split.csv")[:PROBED]:
+        with contextlib.suppress(VideoError):
+            found.append(probe(clip.path).rate)
+    return float(np.median(found)) if found else 25.0
 
 
 def detect_function(what: DeployableDetector) -> Callable[[Tensors], Tensors]:
@@ -311,10 +327,21 @@ def _onnx(what: DeployableDetector, path: Path) -> dict[str, Any]:
 
 
 def _tflite(what, kind, calibration, path: Path) -> dict[str, Any]:
-    detect = detect_function(what)
-    found = {STEP: Endpoint(detect, [step_spec(what, 1)])}
-    samples = {STEP: partial(step_samples, detect, what.step, calibration)}
-    model = converted(what.model, found, kind, samples)
+    """The network in numbers of some kind, and behind it what makes boxes, in floating point.
+
+    In 8 bits the place of a small thing in a large picture would be known to a few pixels.
+    """
+    step = step_function(what)
+    found = {STEP: Endpoint(step, [step_spec(what, 1)])}
+    samples = {STEP: partial(step_samples, step, what.step, calibration)}
+    network = converted(what.model, found, kind, samples)
+    maps = {
+        name: tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype, name)
+        for name, tensor in zip(what.model.output_names, what.model.outputs, strict=True)
+    }
+    boxes = {STEP: Endpoint(lambda given: _boxes(given, what.config, 1), [maps])}
+    nothing = {STEP: lambda: iter(())}
+    model = flatbuffer.chained(network, converted(what.model, boxes, "float32", nothing))
     flatbuffer.mend_zero_scales(model)
     signatures = flatbuffer.signatures(model)
     files = {

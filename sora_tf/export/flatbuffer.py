@@ -114,6 +114,33 @@ def merged(models: Sequence[Any]) -> Any:
     return first
 
 
+def chained(first: Any, second: Any) -> Any:
+    """Two models of one graph each as one graph, so that each may have numbers of its own kind.
+
+    What the first answers goes into the second by name; what the second does not take is answered
+    beside what the second does, under the first's signature.
+    """
+    model = merged([first, second])
+    (one, two), (given, taken) = model.subgraphs, model.signatureDefs
+    passed = {entry.name: entry for entry in given.outputs}
+    places = {entry.tensorIndex: passed.pop(entry.name).tensorIndex for entry in taken.inputs}
+    for number, tensor in enumerate(two.tensors):
+        if number not in places:
+            places[number] = len(one.tensors)
+            one.tensors.append(tensor)
+    places[-1] = -1  # what an operation does not take
+    for operator in two.operators:
+        operator.inputs = [places[number] for number in operator.inputs]
+        operator.outputs = [places[number] for number in operator.outputs]
+    one.operators += two.operators
+    for entry in taken.outputs:
+        entry.tensorIndex = places[entry.tensorIndex]
+    given.outputs = [*passed.values(), *taken.outputs]
+    one.outputs = [entry.tensorIndex for entry in given.outputs]
+    model.subgraphs, model.signatureDefs = [one], [given]
+    return model
+
+
 def _place(code: Any, codes: list[Any]) -> int:
     """Where an operator code stands in a list, at whose end it is put where it is not there."""
     for place, other in enumerate(codes):

@@ -227,7 +227,8 @@ def test_a_frame_may_be_written_over_after_it_was_pushed(clip_model):
 
 
 def test_facts_come_from_the_archive_behind_the_model(model):
-    assert runner.read_facts(model) == (("dark", "light"), LENGTH, (HEIGHT, WIDTH), "stretch", 4.0)
+    told = (("dark", "light"), LENGTH, (HEIGHT, WIDTH), "stretch", 4.0, None)
+    assert runner.read_facts(model) == told
 
 
 def test_frames_of_another_kind_are_named(model):
