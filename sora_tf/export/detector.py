@@ -1,10 +1,8 @@
 """A detector's run as files that others run, frame by frame: each proved and with a receipt."""
 
-import contextlib
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +10,6 @@ import numpy as np
 import tensorflow as tf
 
 from sora_tf._files import replacing
-from sora_tf._keras import keras
-from sora_tf.config import DetectorConfig
 from sora_tf.data import Problems, read_index
 from sora_tf.data.box_dataset import box_dataset
 from sora_tf.data.box_files import read_boxes
@@ -21,11 +17,14 @@ from sora_tf.export import flatbuffer
 from sora_tf.export.clips import ClipSet, spread
 from sora_tf.export.detector_check import (
     BOUNDS,
-    BOXES,
-    CLASSES,
-    SCORES,
     judge,
     table,
+)
+from sora_tf.export.detector_signature import (
+    DeployableDetector,
+    boxes_of_maps,
+    detect_function,
+    served_function,
 )
 from sora_tf.export.errors import ExportError
 from sora_tf.export.onnx import convert, distinct, onnx_operations
@@ -36,159 +35,21 @@ from sora_tf.export.publish import (
     tflite_facts,
     version_folder,
 )
-from sora_tf.export.receipt import REFERENCE, digest, read_receipt, surroundings, write_receipt
+from sora_tf.export.receipt import REFERENCE, begun_receipt, digest, write_receipt
 from sora_tf.export.saved_model import check_saved_model, write_served
 from sora_tf.export.signature import (
     LABELS,
     Endpoint,
-    Steps,
-    Tensors,
-    facts_text,
-    fitted_frames,
     step_function,
     step_spec,
 )
 from sora_tf.export.tflite import CALIBRATED, STEP, converted, step_samples
-from sora_tf.layers.peaks import best_peaks
-from sora_tf.models.detector import NAMED, SHAPES, THERE, build_detector, in_parts
-from sora_tf.models.streaming import start, streaming
+from sora_tf.models.streaming import start
 from sora_tf.models.video_model import FRAMES
 from sora_tf.train.detector_run import DETECTOR, DetectorRun
-from sora_tf.train.fake_quant import copy_weights
-from sora_tf.train.fit import precision
-from sora_tf.train.settings import TrainConfig
-from sora_tf.video import VideoError, probe
 
 CALIBRATION, JUDGED = 24, 40  # clips, of which one stretch each is shown
-PROBED = 20  # videos whose rate is looked up
 KEPT = 4  # stretches kept beside the artefacts, for `sora-tf verify`
-
-
-@dataclass(frozen=True)
-class DeployableDetector(Steps):
-    """A trained detector with all that its users need to know.
-
-    Args:
-        model: from `build_detector`, `in_parts`.
-        config: what it was built from.
-        labels: class names, by whose place boxes are numbered.
-        threshold: the score from which on boxes are best kept.
-        frame_rate: that it was trained on, frames a second.
-    """
-
-    model: keras.Model
-    config: DetectorConfig
-    labels: tuple[str, ...]
-    threshold: float
-    frame_rate: float
-
-    @classmethod
-    def of(cls, run: DetectorRun) -> "DeployableDetector":
-        """The best model of a run.
-
-        Raises:
-            RunError: there is no run of a detector, or no model in it.
-        """
-        config = run.read_config()
-        model = run.load_model()
-        if config.training.get("mixed_precision"):
-            trained = model
-            with precision(TrainConfig()):  # TFLite has no kernels for float16
-                model = build_detector(config.model, len(config.labels))
-            copy_weights(trained, model)
-        threshold = float(run.read_metrics().get("threshold", 0.5))
-        rate = 1 / config.model.step if config.model.step else _rate(run)
-        return cls(in_parts(model), config.model, config.labels, threshold, rate)
-
-    @cached_property
-    def chunk(self) -> keras.Model:
-        """The model on any number of frames at once."""
-        return streaming(self.model, chunk=None)
-
-    def facts_json(self, **more: Any) -> str:
-        """See `Steps`."""
-        return facts_text(
-            kind=DETECTOR,
-            labels=list(self.labels),
-            frames=1,
-            size=list(self.config.size),
-            fit="stretch",
-            frame_rate=round(self.frame_rate, 3),
-            threshold=self.threshold,
-            **more,
-        )
-
-
-def _rate(run: DetectorRun) -> float:
-    """The usual frames a second of a run's videos; 25 where none opens."""
-    found = []
-    for clip in read_index(run.path / "split.csv")[:PROBED]:
-        with contextlib.suppress(VideoError):
-            found.append(probe(clip.path).rate)
-    return float(np.median(found)) if found else 25.0
-
-
-def detect_function(what: DeployableDetector) -> Callable[[Tensors], Tensors]:
-    """{frames (B, 1, H, W, 3) uint8, states} to boxes and the new states.
-
-    "boxes" (B, 1, K, 4), left, top, width and height in pixels of H × W; "box_scores" (B, 1, K), 0
-    to 1, the best first; "box_classes" (B, 1, K) int32, places in the labels.
-    """
-    step = step_function(what)
-
-    def detect(inputs: Tensors) -> Tensors:
-        found = step(inputs)
-        states = {name: found[name] for name in what.states}
-        return {**_boxes(found, what.config, 1), **states}
-
-    return detect
-
-
-def served_function(what: DeployableDetector) -> Callable[[tf.Tensor], Tensors]:
-    """Frames (B, n, h, w, 3) uint8 of any n, h and w to boxes, each clip by itself.
-
-    "boxes" (B, n, K, 4) in pixels of h × w and within them, "box_scores", "box_classes", and
-    "labels" (B, n, K), their names.
-    """
-    names = tf.constant(what.labels)
-    config = what.config
-
-    def detect(frames: tf.Tensor) -> Tensors:
-        shape = tf.shape(frames)
-        flat = tf.reshape(frames, tf.concat([[-1], shape[2:]], 0))
-        fitted = fitted_frames(flat, config.size, "stretch")
-        fitted = tf.reshape(fitted, tf.concat([shape[:2], [*config.size, 3]], 0))
-        states = {
-            name: tf.zeros(tf.concat([shape[:1], zeros.shape[1:]], 0), zeros.dtype)
-            for name, zeros in start(what.chunk).items()
-        }
-        given = {FRAMES: tf.cast(fitted, tf.float32), **states}
-        found = _boxes(what.chunk(given, training=False), config, shape[1])
-        h, w = tf.unstack(tf.cast(shape[2:4], tf.float32))
-        corner, side = tf.split(found[BOXES], 2, axis=-1)
-        scale = tf.stack([w, h]) / tf.constant(config.size[::-1], tf.float32)
-        limit = tf.stack([w, h])
-        first = tf.clip_by_value(corner * scale, 0.0, limit)
-        last = tf.clip_by_value((corner + side) * scale, 0.0, limit)
-        return {
-            **found,
-            BOXES: tf.concat([first, last - first], axis=-1),
-            LABELS: tf.gather(names, found[CLASSES]),
-        }
-
-    return detect
-
-
-def _boxes(maps, config, frames):
-    """What `in_parts` says of clips of n frames to their boxes."""
-    parts = maps[THERE], maps[NAMED], maps[SHAPES]
-    boxes, scores, classes = best_peaks(*parts, config.stride, config.most)
-    most = scores.shape[1]
-    return {
-        BOXES: tf.reshape(boxes, [-1, frames, most, 4]),
-        SCORES: tf.reshape(scores, [-1, frames, most]),
-        CLASSES: tf.reshape(classes, [-1, frames, most]),
-    }
 
 
 def export_detector(
@@ -225,7 +86,7 @@ def export_detector(
         calibration = list(zip(learnt.frames, learnt.mask, strict=True))
     clips = _stretches(run, what, ("val", "test"), JUDGED, cache, problems, progress)
     truth = _answers(what, clips)
-    receipt = read_receipt(out) | surroundings() | {"kind": DETECTOR, "labels": what.labels}
+    receipt = begun_receipt(out, DETECTOR) | {"labels": what.labels}
     receipt["clips"] = {"judged": len(clips), "skipped": problems.lines()}
     with tempfile.TemporaryDirectory() as folder:
         made, failed = publish(
@@ -294,7 +155,7 @@ def _answers(what: DeployableDetector, clips: ClipSet) -> dict[str, np.ndarray]:
     parts: dict[str, list[np.ndarray]] = {}
     for frames in clips.frames:
         given = {FRAMES: tf.cast(frames[None], tf.float32), **start(what.chunk)}
-        found = _boxes(run(given), what.config, len(frames))
+        found = boxes_of_maps(run(given), what.config, len(frames))
         for name, value in found.items():
             parts.setdefault(name, []).append(value.numpy()[0])
     return {name: np.stack(values) for name, values in parts.items()}
@@ -339,7 +200,7 @@ def _tflite(what, kind, calibration, path: Path) -> dict[str, Any]:
         name: tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype, name)
         for name, tensor in zip(what.model.output_names, what.model.outputs, strict=True)
     }
-    boxes = {STEP: Endpoint(lambda given: _boxes(given, what.config, 1), [maps])}
+    boxes = {STEP: Endpoint(lambda given: boxes_of_maps(given, what.config, 1), [maps])}
     nothing = {STEP: lambda: iter(())}
     model = flatbuffer.chained(network, converted(what.model, boxes, "float32", nothing))
     flatbuffer.mend_zero_scales(model)

@@ -10,12 +10,12 @@ import numpy as np
 from sora_tf.data.box_dataset import UNSEEN
 from sora_tf.data.boxes import Boxes, joined, overlaps
 from sora_tf.export.clips import ClipSet
+from sora_tf.export.detector_signature import BOXES, CLASSES, SCORES
 from sora_tf.export.errors import ExportError
 from sora_tf.export.measure import Arrays
 from sora_tf.export.receipt import measured, milliseconds
 from sora_tf.train.detection_metrics import HALF, average_precision
 
-BOXES, SCORES, CLASSES = "boxes", "box_scores", "box_classes"
 SAID = 0.05  # score of a box of the model that an artefact must find again
 
 

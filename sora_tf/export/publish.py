@@ -17,12 +17,11 @@ from sora_tf.export.onnx import onnx_operations, write_onnx
 from sora_tf.export.receipt import (
     BOUNDS,
     REFERENCE,
+    begun_receipt,
     digest,
     judge,
     keras_answers,
-    read_receipt,
     size_bytes,
-    surroundings,
     table,
     write_receipt,
 )
@@ -86,8 +85,7 @@ def export_run(
     calibrate = any(name in CALIBRATED for name in wanted)
     calibration, clips, skipped = gather(run, what, calibrate, cache, progress)
     truth = keras_answers(what.clip, clips)
-    receipt = read_receipt(out)
-    receipt |= surroundings()
+    receipt = begun_receipt(out)
     receipt["clips"] = {"calibration": len(calibration), "judged": len(clips), "skipped": skipped}
     with tempfile.TemporaryDirectory() as folder:
         made, failed = publish(

@@ -219,6 +219,24 @@ def read_receipt(folder: Path) -> dict[str, Any]:
         raise ExportError(f"{folder / RECEIPT} does not read: {error}. Export again.") from None
 
 
+def begun_receipt(folder: Path, kind: str | None = None) -> dict[str, Any]:
+    """The receipt that an export into a folder goes on with, and where it is made.
+
+    Args:
+        folder: of the export.
+        kind: what is exported, as receipts say it; None is a classifier.
+    Raises:
+        ExportError: it does not read, or is of another kind.
+    """
+    receipt = read_receipt(folder)
+    if receipt["artefacts"] and receipt.get("kind") != kind:
+        raise ExportError(
+            f"{folder} holds the export of a {receipt.get('kind') or 'classifier'}. Give another "
+            "--out."
+        )
+    return receipt | surroundings() | ({} if kind is None else {"kind": kind})
+
+
 def check_file(path: Path, entry: dict[str, Any]) -> None:
     """Whether a file is the one that a receipt speaks of.
 

@@ -12,20 +12,26 @@ import pytest
 import tensorflow as tf
 from squares import MODEL, SIZE, train, write_films
 
+from sora_tf._files import write_json
 from sora_tf._keras import keras
 from sora_tf.cli import main
 from sora_tf.data import read_index
 from sora_tf.data.boxes import overlaps
-from sora_tf.export import detector, detector_check
+from sora_tf.export import detector_check
 from sora_tf.export.clips import ClipSet
-from sora_tf.export.detector import DeployableDetector, export_detector
+from sora_tf.export.detector import export_detector
 from sora_tf.export.detector_check import EXACT, ROUGH, Bound, compare
+from sora_tf.export.detector_signature import DeployableDetector, detect_function
 from sora_tf.export.errors import ExportError
 from sora_tf.export.onnx import convert, distinct
+from sora_tf.export.receipt import begun_receipt
 from sora_tf.export.runtimes import open_runtime
 from sora_tf.export.signature import step_spec
 from sora_tf.models.detector import build_detector, in_parts
 from sora_tf.tasks.detect import StreamingDetector
+from sora_tf.train import TrainConfig
+from sora_tf.train.detector_run import DetectorRun
+from sora_tf.train.fit import precision
 from sora_tf.video import read
 
 FILES = {"saved_model": "serving/sora/1", "onnx": "step.onnx"}
@@ -208,6 +214,34 @@ def test_without_its_boxes_it_says_so_in_one_line(run, tmp_path, capsys):
     assert "cannot be read" in said
 
 
+def test_a_folder_of_another_kind_is_left_as_it_is(run, tmp_path):
+    write_json(tmp_path / "receipt.json", {"artefacts": {"float32.tflite": {}}})
+    with pytest.raises(ExportError, match="holds the export of a classifier"):
+        export_detector(run, ["float32"], tmp_path)
+    write_json(tmp_path / "receipt.json", {"kind": "detector", "artefacts": {"step.onnx": {}}})
+    with pytest.raises(ExportError, match="holds the export of a detector"):
+        begun_receipt(tmp_path)
+
+
+def test_what_was_trained_in_half_precision_is_exported_in_whole(run, tmp_path):
+    config = run.read_config()
+    other = DetectorRun(tmp_path / "run")
+    other.path.mkdir()
+    other.write_config(replace(config, training={**config.training, "mixed_precision": True}))
+    write_json(other.metrics_path, {"threshold": 0.4})
+    (other.path / "curves.png").touch()
+    with precision(TrainConfig(mixed_precision=True)):
+        half = build_detector(MODEL, 2)
+    half.set_weights(run.load_model().get_weights())
+    other.write_model(half)
+    found, wanted = DeployableDetector.of(other), DeployableDetector.of(run)
+    assert half.get_layer("last_conv").compute_dtype == "float16"
+    assert found.model.get_layer("last_conv").compute_dtype == "float32"
+    frames = np.random.default_rng(0).integers(0, 256, (1, 3, *SIZE, 3)).astype("f4")
+    for one, two in zip(found.model(frames).values(), wanted.model(frames).values(), strict=True):
+        np.testing.assert_allclose(one, two, atol=1e-5)
+
+
 def test_one_without_memory_has_no_states(tmp_path):
     keras.utils.set_random_seed(0)
     extractor = replace(MODEL.extractor, memory=0.0)
@@ -215,7 +249,7 @@ def test_one_without_memory_has_no_states(tmp_path):
     model = in_parts(build_detector(config, 2))
     what = DeployableDetector(model, config, LABELS, 0.3, 10.0)
     assert what.states == {}
-    function = distinct(detector.detect_function(what), what.states)
+    function = distinct(detect_function(what), what.states)
     convert(function, [step_spec(what, None)], {}, tmp_path / "step.onnx")
     runtime = open_runtime(tmp_path / "step.onnx")
     assert runtime.clip is None
