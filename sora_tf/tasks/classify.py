@@ -61,8 +61,7 @@ def answered(
 
 def window_answer(window: Window, scores: dict[str, float]) -> dict[str, Any]:
     """A window's {"start", "end" in s, "scores"}."""
-    end = window.times[window.mask][-1] if window.end is None else window.end
-    return {"start": window.start, "end": float(end), "scores": scores}
+    return {"start": window.start, "end": window.until, "scores": scores}
 
 
 def file_answer(

@@ -61,7 +61,7 @@ def embed_files(
                 {
                     "path": text_of(path),
                     "start": item.start,
-                    "end": float(item.times[real][-1]) if item.end is None else item.end,
+                    "end": item.until,
                     GLOBAL_VECTOR: output[GLOBAL_VECTOR][0],
                     "frame_times": item.times[real],
                     FRAME_VECTORS: list(output[FRAME_VECTORS][0][real]),

@@ -40,6 +40,11 @@ class Window:
     times: np.ndarray
     damage: str | None
 
+    @property
+    def until(self) -> float:
+        """Where it ends, s: with its last frame where that is the file's end."""
+        return float(self.times[self.mask][-1]) if self.end is None else self.end
+
 
 @dataclass(frozen=True)
 class Reading:
