@@ -113,35 +113,29 @@ def compare(own: Arrays, truth: Arrays, clips: ClipSet, labels: Sequence[str]) -
 
 
 def _of(side, place):
-    """The boxes on a frame."""
+    """The boxes on a frame, (clip, number)."""
     scores = side[SCORES][place]
-    frame = np.zeros(len(scores), np.int64)
+    frame = np.full(len(scores), place[1])
     return Boxes(frame, side[BOXES][place], side[CLASSES][place].astype(np.int64), scores)
+
+
+def _there(rows, frame):
+    """The boxes of `box_dataset` (T, M, 5) on a frame."""
+    own = rows[frame][rows[frame, :, 4] >= 0]
+    return Boxes(
+        np.full(len(own), frame), own[:, :4], own[:, 4].astype(np.int64), np.ones(len(own))
+    )
 
 
 def _map50(side, clips, labels):
     """The mean average precision on the frames whose boxes are known; None without a box."""
     given, found, frames = {}, {}, {}
     for number, (rows, mask) in enumerate(zip(clips.truth, clips.mask, strict=True)):
-        own = [t for t in np.flatnonzero(mask) if (rows[t, :, 4] != UNSEEN).all()]
-        if not own:
-            continue
-        there = [rows[t][rows[t, :, 4] >= 0] for t in own]
-        name = str(number)
-        frames[name] = np.array(own, np.int64)
-        given[name] = joined(
-            [
-                Boxes(np.full(len(r), t), r[:, :4], r[:, 4].astype(np.int64), np.ones(len(r)))
-                for t, r in zip(own, there, strict=True)
-            ]
-        )
-        said = [_of(side, (number, t)) for t in own]
-        found[name] = joined(
-            [
-                Boxes(np.full(len(b), t), b.boxes, b.labels, b.scores)
-                for t, b in zip(own, said, strict=True)
-            ]
-        )
+        own = np.flatnonzero(mask & (rows[..., 4] != UNSEEN).all(axis=1))
+        if len(own):
+            frames[str(number)] = own
+            given[str(number)] = joined([_there(rows, frame) for frame in own])
+            found[str(number)] = joined([_of(side, (number, frame)) for frame in own])
     if not any(len(boxes) for boxes in given.values()):
         return None
     return average_precision(given, found, labels, frames)["map50"]
