@@ -12,13 +12,13 @@ say what a frame costs in TFLite, one thread.
 import argparse
 import json
 import statistics
+import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import tensorflow as tf
 from _folds import PARTS, deviation, marked
 from _machine import print_machine
 from accuracy_clips import contiguous
@@ -29,9 +29,11 @@ from sora_tf.config import DetectorConfig
 from sora_tf.data import read_index, write_index
 from sora_tf.data.box_files import read_boxes
 from sora_tf.data.boxes import Boxes, joined
+from sora_tf.export.detector import write_tflite
+from sora_tf.export.detector_signature import DeployableDetector
+from sora_tf.export.runtimes import open_runtime
 from sora_tf.models.coco_detector import CocoDetector
-from sora_tf.models.detector import with_boxes
-from sora_tf.models.streaming import start, streaming
+from sora_tf.models.detector import build_detector, in_parts
 from sora_tf.models.video_model import FRAMES
 from sora_tf.train.detection_metrics import average_precision
 from sora_tf.train.detector import train_detector, usual_detector_training
@@ -39,6 +41,7 @@ from sora_tf.train.detector_run import DetectorRun
 
 MODELS = {"with memory": DetectorConfig(), "single frames": DetectorConfig(memory=0.0)}
 KNOWN = ("airplane", "bird")
+NAMES = ("airplane", "bird", "drone", "helicopter")
 TEACHER = "COCO's detector"
 IN_A_ROW = 5
 
@@ -95,24 +98,14 @@ def judged(detector: CocoDetector, run: DetectorRun, cache: Path) -> dict:
 
 def frame_step(config: DetectorConfig) -> Callable[[], object]:
     """Runs a random detector's step on one frame, in TFLite on one thread."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    from sora_tf.models.detector import build_detector
-
-    step = streaming(with_boxes(build_detector(config, 4), config))
-    run = tf.function(step).get_concrete_function(
-        {
-            name: tf.TensorSpec([1, *tensor.shape[1:]], tensor.dtype, name)
-            for name, tensor in zip(step.input_names, step.inputs, strict=True)
-        }
-    )
-    content = tf.lite.TFLiteConverter.from_concrete_functions([run], step).convert()
-    lite = Interpreter(model_content=content, num_threads=1)
-    lite.allocate_tensors()
-    runner = lite.get_signature_runner()
-    given = {FRAMES: np.zeros((1, 1, *config.size, 3), np.float32)}
-    given |= {name: value.numpy() for name, value in start(step).items()}
-    return lambda: runner(**given)
+    model = in_parts(build_detector(config, len(NAMES)))
+    what = DeployableDetector(model, config, NAMES, threshold=0.5, frame_rate=5.0)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "step.tflite"
+        write_tflite(what, "float32", [], path)
+        runtime = open_runtime(path)
+    given = {FRAMES: np.zeros((1, 1, *config.size, 3), np.uint8), **runtime.start}
+    return lambda: runtime.step(given)
 
 
 def milliseconds(runs: dict[str, Callable[[], object]], rounds: int = 7) -> dict[str, float]:

@@ -43,7 +43,7 @@ from sora_tf.export.signature import (
     step_function,
     step_spec,
 )
-from sora_tf.export.tflite import CALIBRATED, STEP, converted, step_samples
+from sora_tf.export.tflite import CALIBRATED, STEP, Clips, converted, step_samples
 from sora_tf.models.streaming import start
 from sora_tf.models.video_model import FRAMES
 from sora_tf.train.detector_run import DETECTOR, DetectorRun
@@ -167,7 +167,7 @@ def _target(kind, what, out, calibration, name, version):
         return Target(kind, version_folder(out, name, version), partial(_saved_model, what))
     if kind == "onnx":
         return Target(kind, out / "step.onnx", partial(_onnx, what))
-    return Target(kind, out / f"{kind}.tflite", partial(_tflite, what, kind, calibration))
+    return Target(kind, out / f"{kind}.tflite", partial(write_tflite, what, kind, calibration))
 
 
 def _saved_model(what: DeployableDetector, path: Path) -> dict[str, Any]:
@@ -187,10 +187,21 @@ def _onnx(what: DeployableDetector, path: Path) -> dict[str, Any]:
     return {"operations": onnx_operations(path)}
 
 
-def _tflite(what, kind, calibration, path: Path) -> dict[str, Any]:
-    """The network in numbers of some kind, and behind it what makes boxes, in floating point.
+def write_tflite(
+    what: DeployableDetector, kind: str, calibration: Clips, path: Path
+) -> dict[str, Any]:
+    """Writes the network in numbers of some kind, and in floating point what makes boxes of it.
 
     In 8 bits the place of a small thing in a large picture would be known to a few pixels.
+
+    Args:
+        what: the detector.
+        kind: a key of `tflite.FLAVOURS`.
+        calibration: clips to find the ranges of numbers from, as in `tflite.write_tflite`.
+        path: where to.
+
+    Returns:
+        What `tflite_facts` tells of it.
     """
     step = step_function(what)
     found = {STEP: Endpoint(step, [step_spec(what, 1)])}
