@@ -95,8 +95,8 @@ def compare(own: Arrays, truth: Arrays, clips: ClipSet, labels: Sequence[str]) -
         said += len(model)
         alike = overlaps(model.boxes, mine.boxes) * (model.labels[:, None] == mine.labels)
         for score, row in zip(model.scores, alike, strict=True):
-            best = int(row.argmax())
-            if row[best] >= HALF:
+            best = int(row.argmax()) if len(row) else -1
+            if best >= 0 and row[best] >= HALF:
                 overlap.append(float(row[best]))
                 gaps.append(abs(float(score) - float(mine.scores[best])))
     precise = [_map50(side, clips, labels) for side in (own, truth)]
@@ -113,10 +113,11 @@ def compare(own: Arrays, truth: Arrays, clips: ClipSet, labels: Sequence[str]) -
 
 
 def _of(side, place):
-    """The boxes on a frame, (clip, number)."""
-    scores = side[SCORES][place]
-    frame = np.full(len(scores), place[1])
-    return Boxes(frame, side[BOXES][place], side[CLASSES][place].astype(np.int64), scores)
+    """The boxes on a frame, (clip, number), but those that are none."""
+    boxes, scores, classes = (side[name][place] for name in (BOXES, SCORES, CLASSES))
+    real = np.isfinite(boxes).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1) & np.isfinite(scores)
+    frame = np.full(int(real.sum()), place[1])
+    return Boxes(frame, boxes[real], classes[real].astype(np.int64), scores[real])
 
 
 def _there(rows, frame):

@@ -48,9 +48,10 @@ def run(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def exported(run, tmp_path_factory):
-    """Where the files are, and what was said of them."""
+    """Where the files are that the command line makes."""
     out = tmp_path_factory.mktemp("exported")
-    return out, export_detector(run, list(FILES), out)
+    assert main(["export", str(run.path), "--to", ",".join(FILES), "--out", str(out)]) == 0
+    return out
 
 
 @pytest.fixture(scope="module")
@@ -80,13 +81,11 @@ def stepped(runtime, film):
 
 
 def test_every_file_is_proved_and_described(exported, run):
-    out, result = exported
-    assert result["failed"] == {}
-    assert set(result["artefacts"]) == set(FILES.values())
-    receipt = json.loads((out / "receipt.json").read_text())
+    receipt = json.loads((exported / "receipt.json").read_text())
+    assert set(receipt["artefacts"]) == set(FILES.values())
     assert receipt["kind"] == "detector"
     for name, entry in receipt["artefacts"].items():
-        assert (out / name).exists()
+        assert (exported / name).exists()
         # Six clips are held out, a stretch of three frames of each.
         assert entry["frames"] == 18
         assert entry["map50"] > 0.5
@@ -94,9 +93,9 @@ def test_every_file_is_proved_and_described(exported, run):
         assert entry["operations"]
     exact = (receipt["artefacts"][FILES[kind]] for kind in ("saved_model", "onnx", "float32"))
     assert all(entry["agreement"] == 1.0 and entry["score_difference"] < 1e-4 for entry in exact)
-    text = (out / "receipt.md").read_text()
+    text = (exported / "receipt.md").read_text()
     assert all(name in text for name in FILES.values())
-    facts = json.loads((out / "serving/sora/1/assets/config.json").read_text())
+    facts = json.loads((exported / "serving/sora/1/assets/config.json").read_text())
     assert facts["labels"] == list(LABELS)
     assert facts["frame_rate"] == 10
     assert facts["threshold"] == run.read_metrics()["threshold"]
@@ -104,7 +103,7 @@ def test_every_file_is_proved_and_described(exported, run):
 
 @pytest.mark.parametrize("kind", ["float32", "onnx"])
 def test_frame_by_frame_it_finds_what_the_run_finds(kind, exported, film, expected):
-    runtime = open_runtime(exported[0] / FILES[kind])
+    runtime = open_runtime(exported / FILES[kind])
     assert runtime.clip is None
     assert runtime.start  # it remembers
     for number, (boxes, scores, classes) in enumerate(stepped(runtime, film)):
@@ -119,7 +118,7 @@ def test_frame_by_frame_it_finds_what_the_run_finds(kind, exported, film, expect
 
 
 def test_int8_finds_the_same_things(exported, film, expected):
-    frames = stepped(open_runtime(exported[0] / FILES["int8"]), film)
+    frames = stepped(open_runtime(exported / FILES["int8"]), film)
     for number, (boxes, scores, classes) in enumerate(frames):
         wanted = expected.on(number)
         best = int(wanted.scores.argmax())
@@ -130,7 +129,7 @@ def test_int8_finds_the_same_things(exported, film, expected):
 
 
 def test_a_server_takes_frames_of_any_size_and_gives_names(exported, film, expected):
-    serve = tf.saved_model.load(str(exported[0] / "serving/sora/1")).signatures["serving_default"]
+    serve = tf.saved_model.load(str(exported / "serving/sora/1")).signatures["serving_default"]
     same = serve(frames=tf.constant(np.stack([film[::-1], film])))
     assert same["boxes"].shape == (2, 8, 4, 4)  # MODEL gives four boxes a frame
     large = serve(frames=tf.constant(np.repeat(np.repeat(film, 2, axis=1), 3, axis=2)[None]))
@@ -154,7 +153,7 @@ def test_a_server_takes_frames_of_any_size_and_gives_names(exported, film, expec
 
 def test_the_edge_runner_answers_with_boxes(exported, run, film, expected):
     path = next(clip.path for clip in read_index(run.path / "split.csv") if clip.split == "test")
-    told = [sys.executable, RUNNER, exported[0] / "float32.tflite", path]
+    told = [sys.executable, RUNNER, exported / "float32.tflite", path]
     done = subprocess.run([*told, "--json"], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     answers = [json.loads(line) for line in done.stdout.splitlines()]
@@ -175,27 +174,26 @@ def test_the_edge_runner_answers_with_boxes(exported, run, film, expected):
     assert " at 0." in done.stdout
 
 
-def test_the_command_line_exports_and_verifies(exported, run, tmp_path, capsys):
-    assert main(["export", str(run.path), "--to", "float32", "--out", str(tmp_path)]) == 0
-    assert "| float32.tflite |" in capsys.readouterr().out
-    assert main(["verify", str(tmp_path)]) == 0
+def test_what_is_verified_again_is_the_file_of_the_receipt(exported, tmp_path, capsys):
+    assert main(["verify", str(exported / "float32.tflite")]) == 0
     said = capsys.readouterr().out
     assert "boxes found again" in said
     assert "1 of 1 agree with their receipt" in said
-    path = tmp_path / "float32.tflite"
+    copy = tmp_path / "copy"
+    shutil.copytree(exported, copy)
+    path = copy / "float32.tflite"
     path.write_bytes(path.read_bytes() + b" ")
     assert main(["verify", str(path)]) == 1
     assert "is not the file of the receipt" in capsys.readouterr().err
 
 
 def test_what_finds_other_boxes_is_not_kept(run, tmp_path, monkeypatch):
-    measured = detector_check.measured
+    def nothing(path, clips, scratch):
+        shape = (*clips.mask.shape, MODEL.most)
+        boxes = {"step_boxes": np.zeros((*shape, 4)), "step_box_scores": np.zeros(shape)}
+        return {**boxes, "step_box_classes": np.zeros(shape, int)}, {}
 
-    def moved(*arguments):
-        answers, figures = measured(*arguments)
-        return {**answers, "step_boxes": answers["step_boxes"] + 30}, figures
-
-    monkeypatch.setattr(detector_check, "measured", moved)
+    monkeypatch.setattr(detector_check, "measured", nothing)
     result = export_detector(run, ["float32"], tmp_path)
     assert result["artefacts"] == {}
     assert "boxes of its model, more than the 0% allowed" in result["failed"]["float32.tflite"]
@@ -294,6 +292,17 @@ def test_compared_by_hand():
     unseen = one_clip((0, 0, 10, 10, 1))
     unseen.truth[..., 4] = -2
     assert compare(mine, model, unseen, LABELS)["map50"] is None
+
+
+@pytest.mark.parametrize("spoiled", [0.0, np.nan, -1.0, np.inf])
+def test_boxes_that_are_none_find_nothing(spoiled):
+    model = said(((0, 0, 10, 10), 0.9, 1))
+    mine = {**model, "boxes": np.full_like(model["boxes"], spoiled)}
+    found = compare(mine, model, one_clip((0, 0, 10, 10, 1)), LABELS)
+    assert (found["boxes"], found["agreement"], found["map50"]) == (1, 0.0, 0.0)
+    assert found["map50_change"] == pytest.approx(-1.0)
+    with pytest.raises(ExportError, match="misses 1 of 1 boxes"):
+        detector_check.check("x.tflite", found, EXACT)
 
 
 @pytest.mark.parametrize(
