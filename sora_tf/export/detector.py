@@ -1,6 +1,5 @@
 """A detector's run as files that others run, frame by frame: each proved and with a receipt."""
 
-import tempfile
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -9,17 +8,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from sora_tf._files import replacing
 from sora_tf.data import Problems, read_index
 from sora_tf.data.box_dataset import box_dataset
 from sora_tf.data.box_files import read_boxes
 from sora_tf.export import flatbuffer
 from sora_tf.export.clips import ClipSet, spread
-from sora_tf.export.detector_check import (
-    BOUNDS,
-    judge,
-    table,
-)
+from sora_tf.export.detector_check import BOUNDS, judge, table
 from sora_tf.export.detector_signature import (
     DeployableDetector,
     boxes_of_maps,
@@ -28,28 +22,16 @@ from sora_tf.export.detector_signature import (
 )
 from sora_tf.export.errors import ExportError
 from sora_tf.export.onnx import convert, distinct, onnx_operations
-from sora_tf.export.publish import (
-    Target,
-    formats_named,
-    publish,
-    tflite_facts,
-    version_folder,
-)
-from sora_tf.export.receipt import REFERENCE, begun_receipt, digest, write_receipt
+from sora_tf.export.publish import Target, formats_named, publish, tflite_facts, version_folder
+from sora_tf.export.receipt import begun_receipt
 from sora_tf.export.saved_model import check_saved_model, write_served
-from sora_tf.export.signature import (
-    LABELS,
-    Endpoint,
-    step_function,
-    step_spec,
-)
-from sora_tf.export.tflite import CALIBRATED, STEP, Clips, converted, step_samples
+from sora_tf.export.signature import LABELS, Endpoint, step_function, step_spec
+from sora_tf.export.tflite import CALIBRATED, STEP, Clips, converted, step_samples, write_file
 from sora_tf.models.streaming import start
-from sora_tf.models.video_model import FRAMES
+from sora_tf.models.video_model import FRAMES, MASK
 from sora_tf.train.detector_run import DETECTOR, DetectorRun
 
 CALIBRATION, JUDGED = 24, 40  # clips, of which one stretch each is shown
-KEPT = 4  # stretches kept beside the artefacts, for `sora-tf verify`
 
 
 def export_detector(
@@ -78,75 +60,68 @@ def export_detector(
         RunError: no run, or no model in it.
     """
     wanted = formats_named(formats)
+    receipt = begun_receipt(out, DETECTOR)
     what = DeployableDetector.of(run)
-    problems = Problems()
-    calibration: list[tuple[np.ndarray, np.ndarray]] = []
-    if any(kind in CALIBRATED for kind in wanted):
-        learnt = _stretches(run, what, ("train",), CALIBRATION, cache, problems, progress)
-        calibration = list(zip(learnt.frames, learnt.mask, strict=True))
-    clips = _stretches(run, what, ("val", "test"), JUDGED, cache, problems, progress)
+    calibrate = any(kind in CALIBRATED for kind in wanted)
+    calibration, clips, skipped = _gather(run, what, calibrate, cache, progress)
     truth = _answers(what, clips)
-    receipt = begun_receipt(out, DETECTOR) | {"labels": what.labels}
-    receipt["clips"] = {"judged": len(clips), "skipped": problems.lines()}
-    with tempfile.TemporaryDirectory() as folder:
-        made, failed = publish(
-            [_target(kind, what, out, calibration, name, version) for kind in wanted],
-            lambda path, name, kind: judge(
-                path, name, clips, truth, what.labels, BOUNDS[kind], Path(folder)
-            ),
-            out,
-            digest(run.model_path),
-        )
-    receipt["artefacts"] |= made
-    if made:
-        kept = clips.first(KEPT)
-        with replacing(out / REFERENCE) as beside:
-            kept.save(beside, **{f"keras_{n}": v[: len(kept)] for n, v in truth.items()})
-        write_receipt(out, receipt, table(receipt["artefacts"]))
-    return {"artefacts": made, "failed": failed}
+    receipt["labels"] = what.labels
+    receipt["clips"] = {"calibration": len(calibration), "judged": len(clips), "skipped": skipped}
+    return publish(
+        [_target(kind, what, out, calibration, name, version) for kind in wanted],
+        lambda path, name, kind, scratch: judge(
+            path, name, clips, truth, what.labels, BOUNDS[kind], scratch
+        ),
+        run,
+        out,
+        receipt,
+        (clips, truth),
+        table,
+    )
 
 
-def _stretches(
+def _gather(
     run: DetectorRun,
     what: DeployableDetector,
-    parts: tuple[str, ...],
-    most: int,
+    calibrate: bool,
     cache: str | Path | None,
-    problems: Problems,
     progress: Callable[[int, int], None] | None,
-) -> ClipSet:
-    """A stretch each of some clips of a run, with the boxes that are there."""
-    config, shape = run.read_config(), what.config
+) -> tuple[list[tuple[np.ndarray, np.ndarray]], ClipSet, list[str]]:
+    """As `clips.gather`, a stretch of each clip, with the boxes that are there for its truth."""
     clips = read_index(run.path / "split.csv")
-    own = [clip for clip in clips if clip.split in parts] or clips
+    shape, problems = what.config, Problems()
+
+    def read(parts: tuple[str, ...], most: int) -> ClipSet:
+        own = [clip for clip in clips if clip.split in parts] or clips
+        batches, _ = box_dataset(
+            spread([clip for clip in own if clip.path in known], most),
+            known,
+            frames=shape.frames,
+            step=shape.step,
+            size=shape.size,
+            each=1,
+            most=shape.most,
+            batch_size=1,
+            cache=cache,
+            progress=progress,
+            problems=problems,
+        )
+        rows = [
+            (clip[FRAMES].numpy(), clip[MASK].numpy(), boxes.numpy()) for clip, boxes in batches
+        ]
+        frames, mask, truth = (np.concatenate(column) for column in zip(*rows, strict=True))
+        return ClipSet(frames, mask, truth, len(frames))
+
     try:
-        known, _ = read_boxes(config.boxes, clips, what.labels)
-        chosen = spread([clip for clip in own if clip.path in known], most)
-        rows = _read(chosen, known, shape, cache, problems, progress)
+        known, _ = read_boxes(run.read_config().boxes, clips, what.labels)
+        learnt = read(("train",), CALIBRATION) if calibrate else None
+        judged = read(("val", "test"), JUDGED)
     except (OSError, ValueError) as error:
         raise ExportError(
             f"the clips and boxes of the run in {run.path} cannot be read: {error}"
         ) from None
-    frames, mask, truth = (np.concatenate(column) for column in rows)
-    return ClipSet(frames, mask, truth, len(frames))
-
-
-def _read(clips, known, shape, cache, problems, progress):
-    batches, _ = box_dataset(
-        clips,
-        known,
-        frames=shape.frames,
-        step=shape.step,
-        size=shape.size,
-        each=1,
-        most=shape.most,
-        batch_size=1,
-        cache=cache,
-        progress=progress,
-        problems=problems,
-    )
-    found = [(clip["frames"].numpy(), clip["mask"].numpy(), rows.numpy()) for clip, rows in batches]
-    return zip(*found, strict=True)
+    calibration = [] if learnt is None else list(zip(learnt.frames, learnt.mask, strict=True))
+    return calibration, judged, problems.lines()
 
 
 def _answers(what: DeployableDetector, clips: ClipSet) -> dict[str, np.ndarray]:
@@ -214,11 +189,5 @@ def write_tflite(
     boxes = {STEP: Endpoint(lambda given: boxes_of_maps(given, what.config, 1), [maps])}
     nothing = {STEP: lambda: iter(())}
     model = flatbuffer.chained(network, converted(what.model, boxes, "float32", nothing))
-    flatbuffer.mend_zero_scales(model)
-    signatures = flatbuffer.signatures(model)
-    files = {
-        "labels.txt": what.labels_text,
-        "sora_tf.json": what.facts_json(signatures=signatures, flavour=kind),
-    }
-    path.write_bytes(flatbuffer.write(model) + flatbuffer.appended(files))
+    write_file(model, what, kind, path)
     return tflite_facts(path, kind)

@@ -18,6 +18,7 @@ from sora_tf.export.signature import (
     Tensors,
     facts_text,
     fitted_frames,
+    in_float32,
     step_function,
 )
 from sora_tf.layers.peaks import best_peaks
@@ -25,9 +26,6 @@ from sora_tf.models.detector import NAMED, SHAPES, THERE, build_detector, in_par
 from sora_tf.models.streaming import start, streaming
 from sora_tf.models.video_model import FRAMES
 from sora_tf.train.detector_run import DETECTOR, DetectorRun
-from sora_tf.train.fake_quant import copy_weights
-from sora_tf.train.fit import precision
-from sora_tf.train.settings import TrainConfig
 from sora_tf.video import VideoError, probe
 
 BOXES, SCORES, CLASSES = "boxes", "box_scores", "box_classes"
@@ -60,12 +58,7 @@ class DeployableDetector(Steps):
             RunError: there is no run of a detector, or no model in it.
         """
         config = run.read_config()
-        model = run.load_model()
-        if config.training.get("mixed_precision"):
-            trained = model
-            with precision(TrainConfig()):  # TFLite has no kernels for float16
-                model = build_detector(config.model, len(config.labels))
-            copy_weights(trained, model)
+        model = in_float32(run, lambda: build_detector(config.model, len(config.labels)))
         threshold = float(run.read_metrics().get("threshold", 0.5))
         rate = 1 / config.model.step if config.model.step else _rate(run)
         return cls(in_parts(model), config.model, config.labels, threshold, rate)

@@ -13,6 +13,7 @@ from sora_tf.export import flatbuffer
 from sora_tf.export.clips import REFERENCE as KEPT
 from sora_tf.export.clips import ClipSet, gather
 from sora_tf.export.errors import ExportError
+from sora_tf.export.measure import Arrays
 from sora_tf.export.onnx import onnx_operations, write_onnx
 from sora_tf.export.receipt import (
     BOUNDS,
@@ -81,26 +82,21 @@ def export_run(
         RunError: no run, or no model in it.
     """
     wanted = formats_named(formats)
+    receipt = begun_receipt(out)
     what = Deployable.of(run)
     calibrate = any(name in CALIBRATED for name in wanted)
     calibration, clips, skipped = gather(run, what, calibrate, cache, progress)
     truth = keras_answers(what.clip, clips)
-    receipt = begun_receipt(out)
     receipt["clips"] = {"calibration": len(calibration), "judged": len(clips), "skipped": skipped}
-    with tempfile.TemporaryDirectory() as folder:
-        made, failed = publish(
-            [t for k in wanted for t in _targets(k, what, out, calibration, name, version)],
-            lambda path, name, kind: judge(path, name, clips, truth, BOUNDS[kind], Path(folder)),
-            out,
-            digest(run.model_path),
-        )
-    receipt["artefacts"] |= made
-    if made:
-        with replacing(out / REFERENCE) as beside:
-            kept = clips.first(KEPT)
-            kept.save(beside, **{f"keras_{n}": v[: len(kept)] for n, v in truth.items()})
-        write_receipt(out, receipt, table(receipt["artefacts"]))
-    return {"artefacts": made, "failed": failed}
+    return publish(
+        [t for k in wanted for t in _targets(k, what, out, calibration, name, version)],
+        lambda path, name, kind, scratch: judge(path, name, clips, truth, BOUNDS[kind], scratch),
+        run,
+        out,
+        receipt,
+        (clips, truth),
+        table,
+    )
 
 
 @dataclass(frozen=True)
@@ -120,41 +116,57 @@ class Target:
 
 def publish(
     targets: Sequence[Target],
-    judged: Callable[[Path, str, str], dict[str, Any]],
+    judged: Callable[[Path, str, str, Path], dict[str, Any]],
+    run: Run,
     out: Path,
-    model_sha256: str,
-) -> tuple[dict[str, Any], dict[str, str]]:
-    """Makes files beside, proves them and puts them in place.
+    receipt: dict[str, Any],
+    shown: tuple[ClipSet, Arrays],
+    draw: Callable[[dict[str, dict[str, Any]]], str],
+) -> dict[str, Any]:
+    """Makes files beside, proves them, puts them in place and writes their receipt.
 
     Args:
         targets: the files.
-        judged: measures a file of some name and format; an ExportError where it is not good.
+        judged: measures a file of some name and format with a folder for what is needed in
+            between; an ExportError where it is not good.
+        run: what they are made of.
         out: the folder that they are named within.
-        model_sha256: of the model that they are made of.
+        receipt: from `begun_receipt`; takes what is made.
+        shown: the clips they are judged on, and what Keras says of them; the first are kept, for
+            `sora-tf verify`.
+        draw: shows artefacts as Markdown.
 
     Returns:
-        {path in `out`: what was measured}, {path: why it is not there}.
+        {"artefacts": {path in `out`: what was measured}, "failed": {path: why}}.
     """
     made: dict[str, Any] = {}
     failed: dict[str, str] = {}
-    for target in targets:
-        name = str(target.path.relative_to(out))
-        LOG.info("making and checking %s", name)
-        try:
-            with replacing(target.path) as beside:
-                facts = target.write(beside)
-                found = judged(beside, name, target.format)
-                made[name] = {
-                    "format": target.format,
-                    "bytes": size_bytes(beside),
-                    "sha256": digest(beside),
-                    "model_sha256": model_sha256,
-                    **found,
-                    **facts,
-                }
-        except ExportError as error:
-            failed[name] = str(error)
-    return made, failed
+    model_digest = digest(run.model_path)
+    with tempfile.TemporaryDirectory() as scratch:
+        for target in targets:
+            name = str(target.path.relative_to(out))
+            LOG.info("making and checking %s", name)
+            try:
+                with replacing(target.path) as beside:
+                    facts = target.write(beside)
+                    found = judged(beside, name, target.format, Path(scratch))
+                    made[name] = {
+                        "format": target.format,
+                        "bytes": size_bytes(beside),
+                        "sha256": digest(beside),
+                        "model_sha256": model_digest,
+                        **found,
+                        **facts,
+                    }
+            except ExportError as error:
+                failed[name] = str(error)
+    if made:
+        receipt["artefacts"] |= made
+        kept, truth = shown[0].first(KEPT), shown[1]
+        with replacing(out / REFERENCE) as beside:
+            kept.save(beside, **{f"keras_{n}": v[: len(kept)] for n, v in truth.items()})
+        write_receipt(out, receipt, draw(receipt["artefacts"]))
+    return {"artefacts": made, "failed": failed}
 
 
 def _targets(kind, what, out, calibration, name, version):

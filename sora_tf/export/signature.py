@@ -94,13 +94,7 @@ class Deployable(Steps):
             RunError: there is no run, or no model in it.
         """
         config = run.read_config()
-        model = run.load_model()
-        if config.training.get("mixed_precision"):
-            # TFLite has no kernels for float16. The weights are float32 all along.
-            trained = model
-            with precision(TrainConfig()):
-                model = build_sora(config.model, len(config.labels))
-            copy_weights(trained, model)
+        model = in_float32(run, lambda: build_sora(config.model, len(config.labels)))
         return cls(model, config.model, config.labels, config.fit, config.clip_seconds)
 
     @cached_property
@@ -120,6 +114,20 @@ class Deployable(Steps):
             frame_rate=round(self.config.frames / self.clip_seconds, 3),
             **more,
         )
+
+
+def in_float32(run: Run, build: Callable[[], keras.Model]) -> keras.Model:
+    """The best model of a run; of one trained in mixed precision, built anew around its weights.
+
+    TFLite has no kernels for float16. The weights are float32 all along.
+    """
+    trained = run.load_model()
+    if not run.read_config().training.get("mixed_precision"):
+        return trained
+    with precision(TrainConfig()):
+        model = build()
+    copy_weights(trained, model)
+    return model
 
 
 def facts_text(**facts: Any) -> str:

@@ -16,6 +16,7 @@ from sora_tf.export import flatbuffer
 from sora_tf.export.signature import (
     Deployable,
     Endpoint,
+    Steps,
     clip_function,
     clip_spec,
     step_function,
@@ -49,6 +50,11 @@ def write_tflite(what: Deployable, flavour: str, path: Path, clips: Clips = ()) 
     samples = {name: partial(SAMPLES[name], what, clips) for name in found}
     model = converted(what.model, found, flavour, samples)
     flatbuffer.add_signature(model, EMBED, CLIP, without={"scores"})
+    write_file(model, what, flavour, path)
+
+
+def write_file(model: Any, what: Steps, flavour: str, path: Path) -> None:
+    """Writes a model of `converted` as a TFLite file that says how to feed it."""
     flatbuffer.mend_zero_scales(model)
     flatbuffer.slim(model)
     signatures = flatbuffer.signatures(model)
