@@ -60,7 +60,7 @@ def test_a_bad_file_among_good_ones(film, boxes, tmp_path, capsys):
     ("arguments", "words"),
     [
         (["--detector", "coco"], "the detector coco needs --weights"),
-        (["--detector", "yolo"], "a detector must be a run folder or coco, got 'yolo'"),
+        (["--detector", "yolo"], "a detector must be a run folder, an address or coco, got 'yolo'"),
         (["--boxes", "none.txt"], "none.txt: No such file or directory"),
         (["--boxes", "BOXES", "--lines", "none.json"], "none.json: No such file or directory"),
         (["--boxes", "BOXES", "--lines", "BOXES"], "must be a JSON file of lines and zones, but: "),

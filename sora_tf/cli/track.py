@@ -1,10 +1,12 @@
 """The verb that follows things through videos."""
 
 import argparse
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from sora_tf.cli.common import complain, digest, print_answers
-from sora_tf.cli.detect import detector_of
+from sora_tf.cli.detect import DETECTOR_HELP, detector_of
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
@@ -23,9 +25,7 @@ def add(verb: "AddVerb") -> None:
         help="gets a folder a video: annotated.mp4, tracks.txt (MOT), tracks.json, alerts.json",
     )
     source = sub.add_mutually_exclusive_group(required=True)
-    source.add_argument(
-        "--detector", metavar="RUN", help="a detector's run, or coco with --weights"
-    )
+    source.add_argument("--detector", metavar="RUN", help=DETECTOR_HELP)
     source.add_argument(
         "--boxes", metavar="FILE", help="boxes of one video, found before: MOT text or COCO's JSON"
     )
@@ -49,11 +49,13 @@ def track(args: argparse.Namespace) -> int:
 
     marks = read_marks(args.lines) if args.lines else Marks()
     settings = Tracking(args.every, marks, drawn=not args.no_film)
-    answers = track_files(args.files, _source(args), args.out, settings, progress)
-    return print_answers(answers, _print, args)
+    with _source(args) as source:
+        answers = track_files(args.files, source, args.out, settings, progress)
+        return print_answers(answers, _print, args)
 
 
-def _source(args: argparse.Namespace) -> "Source":
+@contextmanager
+def _source(args: argparse.Namespace) -> "Iterator[Source]":
     """What finds the boxes."""
     from sora_tf.tasks.tracking.follow import Source
 
@@ -65,9 +67,10 @@ def _source(args: argparse.Namespace) -> "Source":
         found, labels = _given(args.boxes, args.files[0])
         threshold = 0.3 if args.threshold is None else args.threshold
         found = found.of(found.scores >= threshold)
-        return Source(found, labels, f"{digest(args.boxes)} {threshold}")
-    detector, key = detector_of(args.detector, args.weights, args.threshold)
-    return Source(detector, detector.labels, key)
+        yield Source(found, labels, f"{digest(args.boxes)} {threshold}")
+        return
+    with detector_of(args.detector, args.weights, args.threshold) as (detector, key):
+        yield Source(detector, detector.labels, key)
 
 
 def _given(path: str, video: str) -> tuple["Boxes", tuple[str, ...]]:

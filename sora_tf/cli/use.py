@@ -59,8 +59,6 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument("--label", help="version by its label, such as stable")
     sub.add_argument("--window", type=float, metavar="S", help="seconds a window (default: whole)")
     sub.add_argument("--step", type=float, metavar="S", help="seconds between windows")
-    sub.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="pixels of a frame")
-    sub.add_argument("--fit", default="stretch", choices=("stretch", "cover", "contain"))
 
 
 def classify(args: argparse.Namespace) -> int:
@@ -154,8 +152,6 @@ def predict(args: argparse.Namespace) -> int:
         label=args.label,
         seconds=args.window,
         step=args.step,
-        size=args.size and tuple(args.size),
-        fit=args.fit,
     )
     return print_answers(progress(answers, "files", len(args.files)), print_scores, args)
 

@@ -1,9 +1,54 @@
 """What a client gets from a server, as plain values and arrays."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What a model says of itself.
+
+    Args:
+        labels: class names, in the order of the scores.
+        frames: frames T of a clip; 1 for a detector.
+        size: height and width of a frame as the network sees it, pixels.
+        fit: how a picture fills that size: "stretch", "cover" or "contain".
+        frame_rate: that it was trained on, frames a second.
+    """
+
+    labels: tuple[str, ...]
+    frames: int
+    size: tuple[int, int]
+    fit: str
+    frame_rate: float
+
+
+@dataclass(frozen=True)
+class DetectorFacts(Facts):
+    """What a detector says of itself.
+
+    Args:
+        threshold: the score from which on its boxes count.
+        past: frames before a frame that have a say in the boxes on it.
+    """
+
+    threshold: float
+    past: int
+
+
+@dataclass(frozen=True)
+class Detection:
+    """A thing on a frame: where it is in pixels of the frame as it was sent, and how surely."""
+
+    label: str
+    score: float
+    left: float
+    top: float
+    width: float
+    height: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +101,29 @@ class StreamAnswer:
 
 
 Outputs = Mapping[str, np.ndarray]
+
+
+def facts(outputs: Outputs) -> Facts:
+    """From {"facts" (1,)}, JSON."""
+    told = json.loads(outputs["facts"][0])
+    height, width = told["size"]
+    common = (tuple(told["labels"]), told["frames"], (height, width), told["fit"])
+    if "threshold" in told:
+        return DetectorFacts(*common, told["frame_rate"], told["threshold"], told["past"])
+    return Facts(*common, told["frame_rate"])
+
+
+def detections(outputs: Outputs, threshold: float) -> list[list[Detection]]:
+    """From {"boxes" (1, n, K, 4), "box_scores" (1, n, K), "labels" (1, n, K)}, frame by frame."""
+    names = ("labels", "box_scores", "boxes")
+    return [
+        [
+            Detection(label, float(score), *box.tolist())
+            for label, score, box in zip(*frame, strict=True)
+            if score >= threshold and (box[2:] > 0).all()  # what lies outside has no size
+        ]
+        for frame in zip(*(outputs[name][0] for name in names), strict=True)
+    ]
 
 
 def classification(row: Sequence[tuple[str, float]]) -> Classification:

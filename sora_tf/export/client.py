@@ -10,6 +10,7 @@ the extra `serving`.
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
@@ -17,13 +18,20 @@ import numpy as np
 
 from sora_tf import _checks
 from sora_tf.export import answers
-from sora_tf.export.answers import Classification, Embedding, Prediction, StreamAnswer
+from sora_tf.export.answers import (
+    Classification,
+    Detection,
+    DetectorFacts,
+    Embedding,
+    Facts,
+    Prediction,
+    StreamAnswer,
+)
 from sora_tf.export.encoding import FORMATS, encode
 from sora_tf.export.transport import (
     Metadata,
     ServingError,
     Target,
-    TensorInfo,
     Transport,
     VersionStatus,
     patiently,
@@ -32,11 +40,11 @@ from sora_tf.video import frames_of, sample
 
 Clip = str | os.PathLike[str] | np.ndarray
 Value = TypeVar("Value")
+Understood = TypeVar("Understood")
 
 FRAMES = "frames"
 STATE = "state_"  # how the names of a stream's states begin
 MESSAGE_BYTES = 64 * 2**20  # about 100 clips of 16 frames of 112 by 112
-PROBE_FRAMES = 64
 
 
 class Client:
@@ -53,9 +61,6 @@ class Client:
         batch: most clips in one request; no more than the server's max_batch_size.
         message_bytes: largest message sent or taken; many clips are sent in several.
         pictures: how encoded frames are sent: "jpeg", or "png", which is exact.
-        frames: frames T read from a file; None asks the model once.
-        size: height and width to which files are read; None asks the model.
-        fit: how a picture fills the size: "stretch", "cover" or "contain", as in training.
     Raises:
         ServingError: gRPC, and the extra "serving" is not installed.
         ValueError: an argument is out of range.
@@ -73,9 +78,6 @@ class Client:
         batch: int = 16,
         message_bytes: int = MESSAGE_BYTES,
         pictures: str = "jpeg",
-        frames: int | None = None,
-        size: tuple[int, int] | None = None,
-        fit: str = "stretch",
     ):
         _checks.above("Client", "timeout", timeout, 0.0, "s", "30 is usual.")
         _checks.at_least("Client", "retries", retries, 0, "", "0 asks once.")
@@ -86,8 +88,8 @@ class Client:
         self.target = Target(model, version, label)
         self._timeout, self._retries = timeout, retries
         self._batch, self._message_bytes = batch, message_bytes
-        self._pictures, self._fit = pictures, fit
-        self._frames, self._size = frames, size
+        self._pictures = pictures
+        self._facts: Facts | None = None
         self._transport = _transport(server, message_bytes)
 
     def __enter__(self) -> "Client":
@@ -125,7 +127,9 @@ class Client:
         return [
             prediction
             for group in self._parts(self._encoded(arrays), _encoded_bytes)
-            for prediction in answers.predictions(self.ask("jpeg", {FRAMES: self._padded(group)}))
+            for prediction in self._understood(
+                answers.predictions, self.ask("jpeg", {FRAMES: self._padded(group)})
+            )
         ]
 
     def embed(self, clips: Clip | Sequence[Clip]) -> list[Embedding]:
@@ -145,6 +149,32 @@ class Client:
             for group in self._parts(self._encoded(self._read(clips)), _encoded_bytes)
             for row in self._patiently(self._classify, group)
         ]
+
+    def detect(
+        self, frames: np.ndarray, *, threshold: float | None = None
+    ) -> list[list[Detection]]:
+        """Finds things on the frames of a clip, by a detector.
+
+        The clip stands alone: what is on its first frames is said without those before. Where a
+        video is sent in parts, `ServedDetector` sees to that.
+
+        Args:
+            frames: (t, h, w, 3) uint8 of any t, h and w, `facts().frame_rate` a second.
+            threshold: smallest score of a box; None is what the model says.
+
+        Returns:
+            For each frame its things, the surest first.
+
+        Raises:
+            ServingError: as `predict`; or the model is no detector.
+            ValueError: `frames` is not a clip.
+        """
+        facts = self.detector_facts()
+        least = facts.threshold if threshold is None else threshold
+        signature = self._transport.signature
+        (frames,) = self._read(frames)
+        sent = self._padded(self._encoded([frames])) if signature == "jpeg" else frames[None]
+        return answers.detections(self.ask(signature, {FRAMES: sent}), least)
 
     def stream(
         self, frames: str | os.PathLike[str] | Iterable[np.ndarray]
@@ -166,30 +196,39 @@ class Client:
         """
         found = self.metadata()
         takes = found.inputs.get("step", {})
-        size = _picture_size(takes)
-        if size is None:
+        if not takes:
             raise ServingError(
                 self.server, "not found", f"{self.target.model} has no signature 'step'",
                 "Train a causal model, or send whole clips.",
             )  # fmt: skip
         target = Target(self.target.model, found.version)
-        names = self.labels(target)
+        facts = self._ask_facts(target)
         states = {
             name: np.zeros([1, *(side or 0 for side in info.shape[1:])], np.float32)
             for name, info in takes.items()
             if name.startswith(STATE)
         }
         if isinstance(frames, (str, os.PathLike)):
-            frames = (frame for _, frame in frames_of(frames, size=size, fit=self._fit))
+            frames = (frame for _, frame in frames_of(frames, size=facts.size, fit=facts.fit))
         for frame in frames:
-            if frame.shape != (*size, 3) or frame.dtype != np.uint8:
+            if frame.shape != (*facts.size, 3) or frame.dtype != np.uint8:
                 raise ValueError(
-                    f"Client.stream: a frame must be {(*size, 3)} uint8, got {frame.shape} "
+                    f"Client.stream: a frame must be {(*facts.size, 3)} uint8, got {frame.shape} "
                     f"{frame.dtype}. Resize the frames first, or give the file."
                 )
             outputs = self.ask("step", {FRAMES: frame[None, None], **states}, target)
             states = {name: outputs[name] for name in states}
-            yield answers.stream_answer(names, outputs)
+            yield self._understood(partial(answers.stream_answer, facts.labels), outputs)
+
+    def facts(self) -> Facts:
+        """What the model says of itself, asked once.
+
+        Raises:
+            ServingError: the server does not answer, or the model does not say.
+        """
+        if self._facts is None:
+            self._facts = self._ask_facts(self.target)
+        return self._facts
 
     def status(self) -> list[VersionStatus]:
         """The versions of the model on the server; of one version where the client has one.
@@ -207,18 +246,6 @@ class Client:
             ServingError: the server does not answer, or has no such model.
         """
         return self._patiently(self._transport.metadata, self.target)
-
-    def labels(self, target: Target | None = None) -> list[str]:
-        """The class names, in the order of the scores.
-
-        Args:
-            target: the model; None is the client's.
-
-        Raises:
-            ServingError: as `predict`.
-        """
-        black = np.zeros((1, 1, 8, 8, 3), np.uint8)
-        return self.ask("serving_default", {FRAMES: black}, target)["labels"][0].tolist()
 
     def ask(
         self, signature: str, inputs: Mapping[str, np.ndarray], target: Target | None = None
@@ -238,37 +265,35 @@ class Client:
         """
         return self._patiently(self._transport.predict, target or self.target, signature, inputs)
 
-    def reading(self) -> tuple[int, tuple[int, int]]:
-        """The frames T and the size (H, W) to which files are read, asked of the model once.
+    def detector_facts(self) -> DetectorFacts:
+        """What a detector says of itself.
 
         Raises:
-            ServingError: the server does not answer, or does not say the size.
+            ServingError: as `facts`; or the model is no detector.
         """
-        if self._size is None:
-            self._size = self._ask_size()
-        if self._frames is None:
-            self._frames = self._ask_frames()
-        return self._frames, self._size
+        found = self.facts()
+        if not isinstance(found, DetectorFacts):
+            raise ServingError(
+                self.server, "not found", f"{self.target.model} is no detector",
+                "Give the name of one.",
+            )  # fmt: skip
+        return found
 
-    def _ask_size(self) -> tuple[int, int]:
-        for takes in self.metadata().inputs.values():
-            size = _picture_size(takes)
-            if size is not None:
-                return size
-        raise ServingError(
-            self.server, "not found", f"{self.target.model} does not say the size of its pictures",
-            "Give size=(H, W), as in training.",
-        )  # fmt: skip
-
-    def _ask_frames(self) -> int:
-        """`embed` gives a vector for each of min(t, T) frames."""
-        count = PROBE_FRAMES
-        while True:
-            clip = np.zeros((1, count, 8, 8, 3), np.uint8)
-            found = self.ask("embed", {FRAMES: clip})["frame_vectors"].shape[1]
-            if found < count:
-                return found
-            count *= 4
+    def _ask_facts(self, target: Target) -> Facts:
+        try:
+            return answers.facts(self.ask("facts", {"asked": np.array([b""], object)}, target))
+        except ServingError as error:
+            if error.kind != "bad input":
+                raise
+            raise ServingError(
+                self.server, "not found", f"{target.model} cannot say what it is: {error.detail}",
+                "Export it anew.",
+            ) from None  # fmt: skip
+        except (LookupError, TypeError, ValueError) as error:
+            raise ServingError(
+                self.server, "server failed", f"{target.model} says of itself {error}",
+                "Export it anew.",
+            ) from None  # fmt: skip
 
     def _read(self, clips: Clip | Sequence[Clip]) -> list[np.ndarray]:
         if isinstance(clips, (str, os.PathLike)) or (
@@ -279,8 +304,8 @@ class Client:
 
     def _read_one(self, clip: Clip) -> np.ndarray:
         if isinstance(clip, (str, os.PathLike)):
-            count, size = self.reading()
-            return sample(clip, count, size=size, fit=self._fit).frames
+            facts = self.facts()
+            return sample(clip, facts.frames, size=facts.size, fit=facts.fit).frames
         if clip.ndim != 4 or clip.shape[3] != 3 or clip.dtype != np.uint8 or not clip.size:
             raise ValueError(
                 f"Client: a clip must be (t, h, w, 3) uint8, got {clip.shape} {clip.dtype}. "
@@ -303,8 +328,25 @@ class Client:
         for alike in places.values():
             for part in self._parts(alike, lambda place: arrays[place].nbytes * wide):
                 stacked = np.stack([arrays[place] for place in part])
-                found |= zip(part, understand(self.ask(signature, {FRAMES: stacked})), strict=True)
+                outputs = self.ask(signature, {FRAMES: stacked})
+                found |= zip(part, self._understood(understand, outputs), strict=True)
         return [found[place] for place in range(len(arrays))]
+
+    def _understood(
+        self,
+        understand: Callable[[dict[str, np.ndarray]], Understood],
+        outputs: dict[str, np.ndarray],
+    ) -> Understood:
+        """What an answer says, where the model is of the kind that gives such answers."""
+        try:
+            return understand(outputs)
+        except KeyError as missing:
+            raise ServingError(
+                self.server, "not found",
+                f"{self.target.model} gives no {missing.args[0]}, but "
+                + ", ".join(name for name in sorted(outputs) if not name.startswith(STATE)),
+                "Ask as its kind is asked: `detect` for a detector.",
+            ) from None  # fmt: skip
 
     def _parts(self, items: list[Value], size: Callable[[Value], int]) -> Iterator[list[Value]]:
         """Requests of at most `batch` clips that keep within the message."""
@@ -324,7 +366,7 @@ class Client:
 
     def _padded(self, clips: list[list[bytes]]) -> np.ndarray:
         """(B, t) bytes, "" past a clip's end; of one length for all requests where T is known."""
-        length = max([self._frames or 0, *(len(clip) for clip in clips)])
+        length = max([self._facts.frames if self._facts else 0, *(len(clip) for clip in clips)])
         padded = np.full((len(clips), length), b"", object)
         for row, clip in zip(padded, clips, strict=True):
             row[: len(clip)] = clip
@@ -357,11 +399,3 @@ def _transport(server: str, message_bytes: int) -> Transport:
 def _encoded_bytes(clip: Sequence[bytes]) -> int:
     """What a clip takes in a request; JSON's base64 makes four bytes of three."""
     return sum(len(picture) * 4 // 3 + 16 for picture in clip)
-
-
-def _picture_size(takes: Mapping[str, TensorInfo]) -> tuple[int, int] | None:
-    """The height and width a signature asks of raw frames (B, t, H, W, 3), if it asks any."""
-    shape = takes[FRAMES].shape if FRAMES in takes else ()
-    if len(shape) != 5 or shape[2] is None or shape[3] is None:
-        return None
-    return shape[2], shape[3]

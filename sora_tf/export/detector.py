@@ -18,6 +18,7 @@ from sora_tf.export.detector_signature import (
     DeployableDetector,
     boxes_of_maps,
     detect_function,
+    encoded_function,
     served_function,
 )
 from sora_tf.export.errors import ExportError
@@ -25,7 +26,14 @@ from sora_tf.export.onnx import convert, distinct, onnx_operations
 from sora_tf.export.publish import Target, formats_named, publish, tflite_facts, version_folder
 from sora_tf.export.receipt import begun_receipt
 from sora_tf.export.saved_model import check_saved_model, write_served
-from sora_tf.export.signature import LABELS, Endpoint, step_function, step_spec
+from sora_tf.export.signature import (
+    FACTS,
+    LABELS,
+    Endpoint,
+    facts_endpoint,
+    step_function,
+    step_spec,
+)
 from sora_tf.export.tflite import CALIBRATED, STEP, Clips, converted, step_samples, write_file
 from sora_tf.models.streaming import start
 from sora_tf.models.video_model import FRAMES, MASK
@@ -46,8 +54,9 @@ def export_detector(
 ) -> dict[str, Any]:
     """Exports the run of a detector; each artefact appears proved or not at all.
 
-    A TFLite file has the signature "step", an ONNX file is a step, and a SavedModel has "step" and
-    "serving_default": see `detect_function` and `served_function`.
+    A TFLite file has the signature "step", an ONNX file is a step, and a SavedModel has "step",
+    "serving_default", "jpeg" and "facts": see `detect_function`, `served_function`,
+    `encoded_function` and `facts_endpoint`.
 
     Args:
         run, formats, out, name, version, cache, progress: as in `publish.export_run`.
@@ -147,9 +156,12 @@ def _target(kind, what, out, calibration, name, version):
 
 def _saved_model(what: DeployableDetector, path: Path) -> dict[str, Any]:
     pictures = tf.TensorSpec((None, None, None, None, 3), tf.uint8, FRAMES)
+    encoded = tf.TensorSpec((None, None), tf.string, FRAMES)
     found = {
         "serving_default": Endpoint(served_function(what), [pictures]),
+        "jpeg": Endpoint(encoded_function(what), [encoded]),
         STEP: Endpoint(detect_function(what), [step_spec(what, None)]),
+        FACTS: facts_endpoint(what),
     }
     write_served(what, found, path)
     return check_saved_model(path)

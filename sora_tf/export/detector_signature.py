@@ -16,13 +16,21 @@ from sora_tf.export.signature import (
     LABELS,
     Steps,
     Tensors,
+    decoded_frames,
     facts_text,
     fitted_frames,
     in_float32,
     step_function,
 )
 from sora_tf.layers.peaks import best_peaks
-from sora_tf.models.detector import NAMED, SHAPES, THERE, build_detector, in_parts
+from sora_tf.models.detector import (
+    NAMED,
+    SHAPES,
+    THERE,
+    build_detector,
+    frames_back,
+    in_parts,
+)
 from sora_tf.models.streaming import start, streaming
 from sora_tf.models.video_model import FRAMES
 from sora_tf.train.detector_run import DETECTOR, DetectorRun
@@ -78,6 +86,7 @@ class DeployableDetector(Steps):
             fit="stretch",
             frame_rate=round(self.frame_rate, 3),
             threshold=self.threshold,
+            past=frames_back(self.model),
             **more,
         )
 
@@ -113,33 +122,47 @@ def served_function(what: DeployableDetector) -> Callable[[tf.Tensor], Tensors]:
     "boxes" (B, n, K, 4) in pixels of h × w and within them, "box_scores", "box_classes", and
     "labels" (B, n, K), their names.
     """
-    names = tf.constant(what.labels)
-    config = what.config
+    size = what.config.size
 
     def detect(frames: tf.Tensor) -> Tensors:
         shape = tf.shape(frames)
         flat = tf.reshape(frames, tf.concat([[-1], shape[2:]], 0))
-        fitted = fitted_frames(flat, config.size, "stretch")
-        fitted = tf.reshape(fitted, tf.concat([shape[:2], [*config.size, 3]], 0))
-        states = {
-            name: tf.zeros(tf.concat([shape[:1], zeros.shape[1:]], 0), zeros.dtype)
-            for name, zeros in start(what.chunk).items()
-        }
-        given = {FRAMES: tf.cast(fitted, tf.float32), **states}
-        found = boxes_of_maps(what.chunk(given, training=False), config, shape[1])
-        h, w = tf.unstack(tf.cast(shape[2:4], tf.float32))
-        corner, side = tf.split(found[BOXES], 2, axis=-1)
-        scale = tf.stack([w, h]) / tf.constant(config.size[::-1], tf.float32)
-        limit = tf.stack([w, h])
-        first = tf.clip_by_value(corner * scale, 0.0, limit)
-        last = tf.clip_by_value((corner + side) * scale, 0.0, limit)
-        return {
-            **found,
-            BOXES: tf.concat([first, last - first], axis=-1),
-            LABELS: tf.gather(names, found[CLASSES]),
-        }
+        shown = tf.fill([*tf.unstack(shape[:2]), 2], 1.0) * tf.cast(shape[2:4], tf.float32)
+        return _named_boxes(what, fitted_frames(flat, size, "stretch"), shown)
 
     return detect
+
+
+def encoded_function(what: DeployableDetector) -> Callable[[tf.Tensor], Tensors]:
+    """Frames (B, n) of JPEG or PNG bytes to what `served_function` gives of them."""
+
+    def detect(frames: tf.Tensor) -> Tensors:
+        fitted, shown = decoded_frames(tf.reshape(frames, [-1]), what.config.size, "stretch")
+        return _named_boxes(what, fitted, tf.reshape(shown, tf.concat([tf.shape(frames), [2]], 0)))
+
+    return detect
+
+
+def _named_boxes(what, fitted, shown):
+    """Boxes on frames (B·n, H, W, 3), in pixels of what they were, (B, n, 2) high and wide."""
+    batch, count, _ = tf.unstack(tf.shape(shown))
+    states = {
+        name: tf.zeros(tf.concat([[batch], zeros.shape[1:]], 0), zeros.dtype)
+        for name, zeros in start(what.chunk).items()
+    }
+    frames = tf.reshape(tf.cast(fitted, tf.float32), [batch, count, *fitted.shape[1:]])
+    maps = what.chunk({FRAMES: frames, **states}, training=False)
+    found = boxes_of_maps(maps, what.config, count)
+    corner, side = tf.split(found[BOXES], 2, axis=-1)
+    limit = shown[:, :, None, ::-1]  # (B, n, 1, 2) across and down
+    scale = limit / tf.constant(what.config.size[::-1], tf.float32)
+    first = tf.clip_by_value(corner * scale, 0.0, limit)
+    last = tf.clip_by_value((corner + side) * scale, 0.0, limit)
+    return {
+        **found,
+        BOXES: tf.concat([first, last - first], axis=-1),
+        LABELS: tf.gather(tf.constant(what.labels), found[CLASSES]),
+    }
 
 
 def boxes_of_maps(maps: Tensors, config: DetectorConfig, frames: Any) -> Tensors:

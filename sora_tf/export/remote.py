@@ -18,16 +18,13 @@ def predict_files(
     label: str | None = None,
     seconds: float | None = None,
     step: float | None = None,
-    frames: int | None = None,
-    size: tuple[int, int] | None = None,
-    fit: str = "stretch",
     signature: str | None = None,
     timeout: float = 30.0,
 ) -> Iterator[dict[str, Any]]:
     """Names files by a model on a server, one answer a file, as they are done.
 
     Args:
-        server, model, version, label, frames, size, fit, timeout: as in `Client`.
+        server, model, version, label, timeout: as in `Client`.
         paths: files or URLs.
         seconds: length of a window, s; None makes one window of every file.
         step: from one window to the next, s; None is `seconds`.
@@ -46,15 +43,13 @@ def predict_files(
     from sora_tf.tasks.windows import Reading, Window, read_windows
     from sora_tf.video import VideoError
 
-    with Client(
-        server, model, version=version, label=label, timeout=timeout,
-        frames=frames, size=size, fit=fit,
-    ) as client:  # fmt: skip
-        count, sides = client.reading()
+    with Client(server, model, version=version, label=label, timeout=timeout) as client:
+        facts = client.facts()
+        reading = Reading(facts.frames, facts.size, facts.fit, seconds, step)
         parts: list[dict[str, Any]] = []
         waiting: list[Window] = []
         damage = error = None
-        for path, item, last in read_windows(paths, Reading(count, sides, fit, seconds, step)):
+        for path, item, last in read_windows(paths, reading):
             if isinstance(item, VideoError):
                 error = error or str(item)
             else:

@@ -26,6 +26,7 @@ from sora_tf.train.settings import TrainConfig
 LOG = logging.getLogger(__name__)
 Tensors = dict[str, tf.Tensor]
 LABELS = "labels"
+ASKED, FACTS = "asked", "facts"
 
 
 class Steps:
@@ -136,6 +137,28 @@ def facts_text(**facts: Any) -> str:
     return json.dumps(facts | common, indent=2, ensure_ascii=False) + "\n"
 
 
+@dataclass(frozen=True)
+class Endpoint:
+    """A signature of a SavedModel: a function and what it takes."""
+
+    function: Callable[..., Tensors]
+    signature: list[Any]
+
+
+def facts_endpoint(what: Steps) -> Endpoint:
+    """What a client asks first: "asked" (B,), any texts, to "facts" (B,) and "labels" (B, C).
+
+    The former is `facts_json`.
+    """
+    told, names = tf.constant(what.facts_json()), tf.constant(what.labels)
+
+    def facts(asked: tf.Tensor) -> Tensors:
+        batch = tf.shape(asked)
+        return {FACTS: tf.fill(batch, told), LABELS: tf.tile(names[None], [batch[0], 1])}
+
+    return Endpoint(facts, [tf.TensorSpec((None,), tf.string, ASKED)])
+
+
 def clip_function(what: Deployable) -> Callable[..., Tensors]:
     """(frames (B, T, H, W, 3) uint8, mask (B, T) bool) to scores, global and frame vectors."""
 
@@ -173,14 +196,6 @@ def step_spec(what: Steps, batch: int | None) -> dict[str, tf.TensorSpec]:
     return {FRAMES: frames, **states}
 
 
-@dataclass(frozen=True)
-class Endpoint:
-    """A signature of a SavedModel: a function and what it takes."""
-
-    function: Callable[..., Tensors]
-    signature: list[Any]
-
-
 def write_endpoints(
     model: keras.Model,
     found: Mapping[str, Endpoint],
@@ -204,7 +219,7 @@ def endpoints(what: Deployable) -> dict[str, Endpoint]:
     and global_vector (B, D). embed: the same to frame_vectors and global_vector. jpeg: frames
     (B, t) of JPEG or PNG bytes, "" past a clip's end, to what serving_default gives. classify:
     tf.Examples with the pictures of a clip in "frames" to classes and scores. step, for causal
-    models: see `models.streaming`.
+    models: see `models.streaming`. facts: see `facts_endpoint`.
     """
     pictures = tf.TensorSpec((None, None, None, None, 3), tf.uint8, FRAMES)
     encoded = tf.TensorSpec((None, None), tf.string, FRAMES)
@@ -226,12 +241,7 @@ def endpoints(what: Deployable) -> dict[str, Endpoint]:
         count = tf.reduce_sum(tf.cast(frames != "", tf.int32), axis=1)
         places, mask = _places(count, length)
         chosen = tf.reshape(tf.gather(_not_empty(frames), places, batch_dims=1), [-1])
-
-        def decoded(text):
-            return _decoded(text, size, what.fit)
-
-        picture = tf.TensorSpec((*size, 3), tf.uint8)
-        fitted = tf.map_fn(decoded, chosen, fn_output_signature=picture)
+        fitted, _ = decoded_frames(chosen, size, what.fit)
         return clip(tf.reshape(fitted, [-1, length, *size, 3]), mask)
 
     def named(scores):
@@ -266,6 +276,7 @@ def endpoints(what: Deployable) -> dict[str, Endpoint]:
         "embed": Endpoint(embed, [pictures]),
         "jpeg": Endpoint(jpeg, [encoded]),
         "classify": Endpoint(classify, [examples]),
+        FACTS: facts_endpoint(what),
     }
     if what.step is not None:
         found["step"] = Endpoint(step_function(what), [step_spec(what, None)])
@@ -286,15 +297,26 @@ def _not_empty(frames):
     return tf.pad(frames, [[0, 0], [0, tf.cast(tf.shape(frames)[1] == 0, tf.int32)]])
 
 
-def _decoded(text, size, fit):
-    """A JPEG or PNG picture as (H, W, 3) uint8; black where there is none."""
+def decoded_frames(
+    texts: tf.Tensor, size: tuple[int, int], fit: str
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """JPEG or PNG pictures (N,) as frames (N, H, W, 3) uint8, and as high and wide as they came.
 
-    def decode():
+    The latter is (N, 2) float32. "" is a black picture of `size`.
+    """
+
+    def decode(text):
         # Reads PNG as well. The default is a faster transform, up to several grey levels off.
         picture = tf.io.decode_jpeg(text, channels=3, dct_method="INTEGER_ACCURATE")
-        return fitted_frames(picture[None], size, fit)[0]
+        return fitted_frames(picture[None], size, fit)[0], tf.cast(tf.shape(picture)[:2], "float32")
 
-    return tf.cond(tf.strings.length(text) > 0, decode, lambda: tf.zeros((*size, 3), tf.uint8))
+    def one(text):
+        nothing = tf.zeros((*size, 3), tf.uint8), tf.constant(size, tf.float32)
+        return tf.cond(tf.strings.length(text) > 0, lambda: decode(text), lambda: nothing)
+
+    kinds = tf.TensorSpec((*size, 3), tf.uint8), tf.TensorSpec((2,), tf.float32)
+    frames, shown = tf.map_fn(one, texts, fn_output_signature=kinds)
+    return frames, shown
 
 
 def fitted_frames(frames: tf.Tensor, size: tuple[int, int], fit: str) -> tf.Tensor:

@@ -14,7 +14,7 @@ from sora_tf.models.backbones import LITE, load_imagenet
 from sora_tf.models.convolutions import conv, inverted_residual, norm
 from sora_tf.models.extractor import BLOCKS, clip_inputs
 from sora_tf.models.video_model import FRAMES, MASK, VideoModel
-from sora_tf.models.walk import go_on, maps_by_stride
+from sora_tf.models.walk import go_on, in_order, maps_by_stride
 
 layers = keras.layers
 
@@ -183,6 +183,20 @@ def in_parts(model: keras.Model) -> VideoModel:
     """
     clip = dict(zip(model.input_names, model.inputs, strict=True))
     return VideoModel(clip, {name: model.get_layer(name).output for name in (THERE, NAMED, SHAPES)})
+
+
+def frames_back(model: keras.Model) -> int:
+    """How many of the frames before it have a say in what a detector says of a frame.
+
+    Args:
+        model: from `build_detector`, or made of it.
+    """
+    reach: dict[int, int] = {}
+    for node in in_order(model):
+        before = max((reach.get(id(x), 0) for x in tf.nest.flatten(node.call_args)), default=0)
+        for output in tf.nest.flatten(node.outputs):
+            reach[id(output)] = before + isinstance(node.layer, FrameMemory)
+    return max(reach[id(output)] for output in model.outputs)
 
 
 def boxes_of(answer: np.ndarray, frame: int) -> Boxes:

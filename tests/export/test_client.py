@@ -10,6 +10,7 @@ from PIL import Image
 from standin import StandIn, free_port
 from tiny import FRAMES, LABELS, SIZE, check, clip_of, scores_of, vectors_of
 
+from sora_tf.export.answers import Facts
 from sora_tf.export.client import Client
 from sora_tf.export.encoding import encode
 from sora_tf.export.remote import predict_files
@@ -165,10 +166,10 @@ def test_status_and_metadata(ask):
     assert one.version == 1
     found = ask(label="stable").metadata()
     assert found.version == 1
-    assert set(found.inputs) == {"serving_default", "embed", "jpeg", "classify", "step"}
+    assert set(found.inputs) == {"serving_default", "embed", "jpeg", "classify", "step", "facts"}
     assert found.inputs["step"]["frames"].shape == (None, 1, *SIZE, 3)
     assert found.inputs["step"]["frames"].dtype == "DT_UINT8"
-    assert client.labels() == LABELS
+    assert client.facts() == Facts(tuple(LABELS), FRAMES, SIZE, "stretch", 3.0)
 
 
 @pytest.fixture(scope="module")
@@ -184,13 +185,10 @@ def film(tmp_path_factory):
 
 def test_files_are_read_as_the_model_takes_them(ask, film):
     client = ask(version=1, pictures="png")
-    assert client.reading() == (FRAMES, SIZE)
     (found,) = client.predict(film[0])
     check(found, sample(film[0], FRAMES, size=SIZE).frames)
     with pytest.raises(VideoError, match="cannot open"):
         client.predict([film[0], film[1]])
-    (settled,) = ask(version=1, pictures="png", frames=3, size=(6, 6)).predict(film[0])
-    check(settled, sample(film[0], 3, size=(6, 6)).frames)
 
 
 def test_a_stream_of_a_file(ask, film):

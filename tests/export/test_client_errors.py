@@ -210,15 +210,15 @@ def test_arguments(server, options, said):
         Client(server, **options)
 
 
-def test_a_model_that_does_not_stream_or_say_its_size(tmp_path, api):
+def test_a_model_that_does_not_stream_or_say_what_it_is(tmp_path, api):
     tiny = Tiny(4.0)
     signatures = {name: getattr(tiny, name) for name in ("serving_default", "embed")}
     tf.saved_model.save(tiny, str(tmp_path / "1"), signatures=signatures)
     with StandIn(tmp_path) as server, Client(getattr(server, api)) as client:
         with pytest.raises(ServingError, match="has no signature 'step'"):
             next(client.stream(clip_of(0)))
-        with pytest.raises(ServingError, match=r"Give size=\(H, W\)"):
-            client.reading()
+        with pytest.raises(ServingError, match=r"sora cannot say what it is: .*Export it anew"):
+            client.facts()
 
 
 def test_an_address_of_something_else():

@@ -13,7 +13,7 @@ from sora_tf.export.saved_model import WARMUP, check_saved_model, example_reques
 from sora_tf.export.serving_check import Request, run_clean
 from sora_tf.export.signature import endpoints
 
-SIGNATURES = {"serving_default", "embed", "jpeg", "classify", "step"}
+SIGNATURES = {"serving_default", "embed", "jpeg", "classify", "step", "facts"}
 
 
 @pytest.fixture(scope="module")

@@ -50,7 +50,9 @@ def check_export(server, model, config):
     clips = [clip_of(seed, config.frames, config.size) for seed in range(3)]
     truth = [answers_of(model, clip) for clip in clips]
     with Client(server, pictures="png") as client:
-        assert client.reading() == (config.frames, config.size)
+        told = client.facts()
+        assert (told.frames, told.size) == (config.frames, config.size)
+        assert told.labels == ("left", "right", "up")
         for found, named, (scores, vector, _) in zip(
             client.predict(clips), client.classify(clips), truth, strict=True
         ):
@@ -81,9 +83,7 @@ def test_the_terminal_here_and_there(run, digits, tmp_path):
     reading = Reading(config.model.frames, config.model.size, seconds=0.5)
     here = list(classify_files(run.load_model(), config.labels, paths, reading))
     with StandIn(tmp_path) as server:
-        there = list(
-            predict_files(server.grpc, paths, size=config.model.size, seconds=reading.seconds)
-        )
+        there = list(predict_files(server.grpc, paths, seconds=reading.seconds))
     assert [set(answer) for answer in there] == [set(answer) for answer in here]
     for one, other in zip(there[:-1], here[:-1], strict=True):
         assert (one["path"], one["label"], one["damage"]) == (

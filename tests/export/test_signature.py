@@ -114,7 +114,7 @@ def test_no_pictures_at_all_do_no_harm(deployable):
 
 def test_a_model_that_sees_the_future_has_no_step(run):
     what = Deployable.of(run)
-    assert set(endpoints(what)) == {"serving_default", "embed", "jpeg", "classify"}
+    assert set(endpoints(what)) == {"serving_default", "embed", "jpeg", "classify", "facts"}
     assert what.states == {}
 
 

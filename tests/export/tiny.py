@@ -4,6 +4,7 @@ A frame's vector is its mean colour, 0 to 1; a clip's is the mean over its frame
 the softmax of `sharpness` times it, so the labels are the colours.
 """
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from tensorflow_serving.apis import prediction_log_pb2
 
 LABELS = ["red", "green", "blue"]
 FRAMES, SIZE = 6, (12, 10)  # T and H, W
+TOLD = {"labels": LABELS, "frames": FRAMES, "size": SIZE, "fit": "stretch", "frame_rate": 3.0}
 
 
 class Tiny(tf.Module):
@@ -71,6 +73,13 @@ class Tiny(tf.Module):
         found = self.jpeg(tf.io.parse_example(inputs, {"frames": kind})["frames"])
         return {"classes": found["labels"], "scores": found["scores"]}
 
+    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, "asked")])
+    def facts(self, asked):
+        """What it says of itself."""
+        batch = tf.shape(asked)
+        labels = tf.tile(tf.constant([LABELS]), [batch[0], 1])
+        return {"facts": tf.fill(batch, json.dumps(TOLD)), "labels": labels}
+
     @tf.function(
         input_signature=[
             tf.TensorSpec([None, 1, *SIZE, 3], tf.uint8, "frames"),
@@ -105,7 +114,7 @@ STATES = {
     "state_last": np.zeros((1, FRAMES, 4), np.float32),
 }
 FRAME = np.zeros((1, 1, *SIZE, 3), np.uint8)
-SIGNATURES = ("serving_default", "embed", "jpeg", "classify", "step")
+SIGNATURES = ("serving_default", "embed", "jpeg", "classify", "step", "facts")
 
 
 def write_tiny(folder: Path, sharpness: float = 4.0) -> Path:
