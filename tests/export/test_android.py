@@ -12,6 +12,11 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+import tensorflow as tf
+
+from sora_tf.export.detector_signature import DeployableDetector, detect_function
+from sora_tf.export.signature import step_spec
+from sora_tf.models.detector import build_detector, in_parts
 
 EDGE = Path(__file__).parents[2] / "export" / "edge"
 ANDROID = EDGE / "android"
@@ -79,7 +84,7 @@ def write_model(path, method=zipfile.ZIP_STORED, facts=FACTS):
 @pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_facts_are_read_out_of_a_model(jar, tmp_path, method):
     (line,) = check(jar, "facts", write_model(tmp_path / "model.tflite", method))
-    assert line == 'fight,say "no",naïve, ok|16|112|96|cover|7.992'
+    assert line == 'fight,say "no",naïve, ok|16|112|96|cover|7.992|null'
 
 
 def test_facts_are_read_where_offsets_count_from_the_archive(jar, tmp_path):
@@ -87,7 +92,7 @@ def test_facts_are_read_where_offsets_count_from_the_archive(jar, tmp_path):
 
     path = tmp_path / "model.tflite"
     path.write_bytes(bytes(1000) + flatbuffer.appended({"sora_tf.json": json.dumps(FACTS)}))
-    assert check(jar, "facts", path)[0].endswith("|cover|7.992")
+    assert check(jar, "facts", path)[0].endswith("|cover|7.992|null")
 
 
 @pytest.mark.parametrize(
@@ -148,6 +153,28 @@ def test_states_are_carried_between_two_sets_of_buffers(jar, tmp_path):
     assert lines == ["1.0,2.0,3.0", "1.0 fight", "closed"]
 
 
+def test_boxes_are_cut_to_the_picture_and_told_from_a_score_on(jar, tmp_path):
+    facts = {**FACTS, "threshold": 0.45}
+    lines = check(jar, "detect", write_model(tmp_path / "model.tflite", facts=facts))
+    # 96 pixels across, 112 down; the first box sticks out, the fourth is not sure enough.
+    assert [line.split("|")[0] for line in lines] == [*FACTS["labels"], "closed"]
+    found = [[float(side) for side in line.split("|")[1:]] for line in lines[:-1]]
+    wanted = [(0.9, 0, 5), (0.7, 35, 10), (0.5, 75, 10)]
+    for row, (score, left, width) in zip(found, wanted, strict=True):
+        sides = (score, left / 96, 30 / 112, width / 96, 20 / 112)
+        np.testing.assert_allclose(row, sides, rtol=1e-5)
+
+
+def test_a_classifier_is_no_detector(jar, tmp_path):
+    done = subprocess.run(
+        ["java", "-cp", str(jar), "sora.edge.CheckKt", "detect",
+         str(write_model(tmp_path / "model.tflite"))],
+        capture_output=True, text=True, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert "ModelException: The model is no detector. Use StreamModel." in done.stderr
+
+
 # Read.
 
 
@@ -166,20 +193,32 @@ def deployable():
     return Deployable(build_sora(config, 2), config, ("a", "b"), "cover", 2.0)
 
 
+@pytest.fixture(scope="module")
+def detector():
+    from squares import MODEL
+
+    model = in_parts(build_detector(MODEL, 2))
+    return DeployableDetector(model, MODEL, ("a", "b"), 0.3, 10.0)
+
+
 @pytest.mark.parametrize("name", ["Metadata.kt", "ios.md"])
-def test_the_facts_that_are_read_are_those_that_are_written(deployable, name):
+def test_the_facts_that_are_read_are_those_that_are_written(deployable, detector, name):
     text = (EDGE / name if name == "ios.md" else KOTLIN / "sora/edge" / name).read_text()
     used = set(re.findall(r'facts\["(\w+)"\]', text))
-    assert used == {"labels", "frames", "size", "fit", "frame_rate"}
-    assert used <= set(json.loads(deployable.facts_json()))
+    assert used == {"labels", "frames", "size", "fit", "frame_rate", "threshold"}
+    assert used - {"threshold"} <= set(json.loads(deployable.facts_json()))
+    assert used <= set(json.loads(detector.facts_json()))
 
 
-@pytest.mark.parametrize("name", ["StreamModel.kt", "ios.md"])
-def test_signatures_and_tensors_are_those_of_the_export(deployable, name):
-    text = (EDGE / name if name == "ios.md" else KOTLIN / "sora/edge" / name).read_text()
-    assert {"step", "frames", "state_", "recent_scores", "recent_vector"} <= set(
-        re.findall(r'"(\w+)"', text)
-    )
+@pytest.mark.parametrize("where", [PURE, [EDGE / "ios.md"]], ids=["android", "ios"])
+def test_signatures_and_tensors_are_those_of_the_export(deployable, detector, where):
+    words = set(re.findall(r'"(\w+)"', "".join(path.read_text() for path in where)))
+    assert {"step", "frames", "state_", "recent_scores", "recent_vector"} <= words
+    boxes = {"boxes", "box_scores", "box_classes"}
+    assert boxes <= words
+    given = {name: tf.zeros((1, *spec.shape[1:]), spec.dtype) for name, spec in
+             step_spec(detector, 1).items()}  # fmt: skip
+    assert set(detect_function(detector)(given)) == boxes | set(detector.states)
     inputs, outputs = set(deployable.step.input_names), set(deployable.step.output)
     states = {name for name in inputs if name.startswith("state_")}
     assert inputs == {"frames", *states}
@@ -187,7 +226,7 @@ def test_signatures_and_tensors_are_those_of_the_export(deployable, name):
 
 
 def test_the_logic_knows_nothing_of_android():
-    assert len(PURE) == 6
+    assert len(PURE) == 8
     for path in PURE:
         imports = re.findall(r"^import (\S+)", path.read_text(), re.MULTILINE)
         assert all(name.startswith("java.") for name in imports), path

@@ -17,6 +17,7 @@ import androidx.camera.core.CameraSelector
 import androidx.camera.core.ImageAnalysis
 import androidx.camera.core.ImageProxy
 import androidx.camera.core.Preview
+import androidx.camera.core.resolutionselector.AspectRatioStrategy
 import androidx.camera.core.resolutionselector.ResolutionSelector
 import androidx.camera.core.resolutionselector.ResolutionStrategy
 import androidx.camera.lifecycle.ProcessCameraProvider
@@ -28,16 +29,9 @@ import java.nio.MappedByteBuffer
 import java.nio.channels.FileChannel
 import java.util.Locale
 import java.util.concurrent.Executors
-import sora.edge.Answer
-import sora.edge.FrameClock
-import sora.edge.Layout
-import sora.edge.Metadata
 import sora.edge.ModelException
-import sora.edge.Preprocess
-import sora.edge.StreamModel
 
 private const val MODEL = "model.tflite"
-private const val THREADS = 2
 private val CAMERA_SIZE = Size(640, 480) // small: the model's frames are smaller still
 
 /** Shows what the camera sees, and what the model says of it. */
@@ -45,6 +39,7 @@ class MainActivity : ComponentActivity() {
     private val analysis = Executors.newSingleThreadExecutor()
     private lateinit var preview: PreviewView
     private lateinit var text: TextView
+    private lateinit var boxes: BoxesView
     private var watcher: Watcher? = null // used by the analysis thread alone
 
     private val permission =
@@ -60,7 +55,8 @@ class MainActivity : ComponentActivity() {
     override fun onCreate(savedInstanceState: Bundle?) {
         super.onCreate(savedInstanceState)
         window.addFlags(WindowManager.LayoutParams.FLAG_KEEP_SCREEN_ON)
-        preview = PreviewView(this)
+        preview = PreviewView(this).apply { scaleType = PreviewView.ScaleType.FIT_CENTER }
+        boxes = BoxesView(this)
         text = TextView(this).apply {
             textSize = 24f
             setTextColor(Color.WHITE)
@@ -69,6 +65,7 @@ class MainActivity : ComponentActivity() {
         }
         val root = FrameLayout(this)
         root.addView(preview, FrameLayout.LayoutParams(MATCH_PARENT, MATCH_PARENT))
+        root.addView(boxes, FrameLayout.LayoutParams(MATCH_PARENT, MATCH_PARENT))
         root.addView(text, FrameLayout.LayoutParams(MATCH_PARENT, WRAP_CONTENT, Gravity.BOTTOM))
         setContentView(root)
         val allowed = ContextCompat.checkSelfPermission(this, Manifest.permission.CAMERA)
@@ -112,7 +109,11 @@ class MainActivity : ComponentActivity() {
 
     private fun bind(cameras: ProcessCameraProvider) {
         if (isDestroyed) return
-        val size = ResolutionSelector.Builder()
+        val shape = ResolutionSelector.Builder()
+            .setAspectRatioStrategy(AspectRatioStrategy.RATIO_4_3_FALLBACK_AUTO_STRATEGY)
+        val shown = Preview.Builder().setResolutionSelector(shape.build()).build()
+        shown.setSurfaceProvider(preview.surfaceProvider)
+        val size = shape
             .setResolutionStrategy(
                 ResolutionStrategy(
                     CAMERA_SIZE,
@@ -120,8 +121,6 @@ class MainActivity : ComponentActivity() {
                 )
             )
             .build()
-        val shown = Preview.Builder().build()
-        shown.setSurfaceProvider(preview.surfaceProvider)
         val analysed = ImageAnalysis.Builder()
             .setResolutionSelector(size)
             .setOutputImageFormat(ImageAnalysis.OUTPUT_IMAGE_FORMAT_RGBA_8888)
@@ -137,9 +136,21 @@ class MainActivity : ComponentActivity() {
     }
 
     private fun analyse(image: ImageProxy) {
-        val answer = watcher?.look(image) ?: return
-        show(String.format(Locale.ROOT, "%s  %.2f", answer.label, answer.score))
+        watcher?.look(image)?.let { seen -> runOnUiThread { seen.show() } }
     }
+
+    private fun Seen.show() {
+        when (this) {
+            is Seen.Named -> text.text = line(answer.label, answer.score)
+            is Seen.Things -> {
+                boxes.show(found, width, height)
+                text.text = found.joinToString("\n") { line(it.label, it.score) }
+            }
+        }
+    }
+
+    private fun line(label: String, score: Float) =
+        String.format(Locale.ROOT, "%s  %.2f", label, score)
 
     private fun show(line: String?) = runOnUiThread { text.text = line }
 
@@ -148,38 +159,4 @@ class MainActivity : ComponentActivity() {
             channel.map(FileChannel.MapMode.READ_ONLY, asset.startOffset, asset.declaredLength)
         }
     }
-}
-
-/** The model, its clock and its preprocessing, for one camera. */
-private class Watcher(model: MappedByteBuffer) {
-    private val metadata = Metadata.of(model)
-    private val stream = StreamModel(LiteRtRuntime(model, THREADS), metadata)
-    private val preprocess = Preprocess(metadata.height, metadata.width, metadata.fit)
-    private val clock = FrameClock(metadata.frameRate)
-
-    /** The answer after this picture; null where it is not due. */
-    fun look(image: ImageProxy): Answer? {
-        val due = clock.due(image.imageInfo.timestamp)
-        if (due == 0) return null
-        val plane = image.planes[0]
-        val layout = Layout(
-            image.width,
-            image.height,
-            plane.rowStride,
-            plane.pixelStride,
-            image.imageInfo.rotationDegrees
-        )
-        preprocess.rgb(plane.buffer, layout, stream.frame)
-        var answer: Answer? = null
-        repeat(due) { answer = stream.step() }
-        return answer
-    }
-
-    /** Forgets what was before a pause. */
-    fun pause() {
-        clock.reset()
-        stream.reset()
-    }
-
-    fun close() = stream.close()
 }

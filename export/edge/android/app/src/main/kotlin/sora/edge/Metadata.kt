@@ -11,6 +11,7 @@ import java.nio.ByteBuffer
  * @property width pixels of the model's frames.
  * @property fit how another picture fills them: "stretch", "cover" or "contain".
  * @property frameRate frames a second that the model was trained on.
+ * @property threshold the score from which on a detector's boxes count; null is no detector.
  */
 class Metadata(
     val labels: List<String>,
@@ -18,7 +19,8 @@ class Metadata(
     val height: Int,
     val width: Int,
     val fit: String,
-    val frameRate: Double
+    val frameRate: Double,
+    val threshold: Float?
 ) {
     companion object {
         /** Reads the facts of a model that is mapped into memory. */
@@ -33,7 +35,8 @@ class Metadata(
                 number(size.getOrNull(0), "size").toInt(),
                 number(size.getOrNull(1), "size").toInt(),
                 facts["fit"] as? String ?: throw missing("fit"),
-                number(facts["frame_rate"], "frame_rate")
+                number(facts["frame_rate"], "frame_rate"),
+                facts["threshold"]?.let { number(it, "threshold").toFloat() }
             )
         }
 

@@ -12,6 +12,7 @@ import java.nio.ByteOrder
  *     frame WIDTH HEIGHT ROTATION SIZE FIT      a made picture as a frame of SIZE (HxW), in hex
  *     clock RATE TIME TIME ...                  how often each frame is due; times in ms
  *     stream MODEL                              states and answers over a counting runtime
+ *     detect MODEL                              boxes of a runtime that finds the same four
  */
 fun main(arguments: Array<String>) {
     val rest = arguments.drop(1)
@@ -20,6 +21,7 @@ fun main(arguments: Array<String>) {
         "frame" -> println(frame(rest))
         "clock" -> println(clock(rest))
         "stream" -> stream(Metadata.of(read(rest[0])))
+        "detect" -> detect(Metadata.of(read(rest[0])))
     }
 }
 
@@ -28,7 +30,8 @@ private fun read(path: String): ByteBuffer = ByteBuffer.wrap(File(path).readByte
 private fun facts(model: ByteBuffer): String {
     val facts = Metadata.of(model)
     val labels = facts.labels.joinToString(",")
-    return "$labels|${facts.frames}|${facts.height}|${facts.width}|${facts.fit}|${facts.frameRate}"
+    val size = "${facts.height}|${facts.width}"
+    return "$labels|${facts.frames}|$size|${facts.fit}|${facts.frameRate}|${facts.threshold}"
 }
 
 /** A picture of (7·row + 3·column + 40·channel) mod 256, with 12 bytes to spare in each row. */
@@ -92,5 +95,42 @@ private fun stream(metadata: Metadata) {
     println((1..3).joinToString(",") { model.step().score.toString() })
     model.reset()
     println("${model.step().score} ${model.step().label}")
+    model.close()
+}
+
+/** Finds four boxes of 10 × 20 pixels, each further to the right and less sure than the last. */
+private class Boxes(private val metadata: Metadata) : Runtime {
+    override val signatures = setOf("step")
+
+    override fun inputs(signature: String) =
+        mapOf("frames" to metadata.height * metadata.width * 3)
+
+    override fun outputs(signature: String) =
+        mapOf("boxes" to 4 * 16, "box_scores" to 4 * 4, "box_classes" to 4 * 4)
+
+    override fun run(
+        signature: String,
+        inputs: Map<String, ByteBuffer>,
+        outputs: Map<String, ByteBuffer>
+    ) {
+        for (number in 0 until 4) {
+            val box = floatArrayOf(40f * number - 5, 30f, 10f, 20f)
+            for (side in 0 until 4) {
+                outputs.getValue("boxes").putFloat(16 * number + 4 * side, box[side])
+            }
+            outputs.getValue("box_scores").putFloat(4 * number, 0.9f - 0.2f * number)
+            outputs.getValue("box_classes").putInt(4 * number, number % metadata.labels.size)
+        }
+    }
+
+    override fun close() = println("closed")
+}
+
+private fun detect(metadata: Metadata) {
+    val model = DetectorModel(Boxes(metadata), metadata)
+    for (thing in model.step()) {
+        val sides = listOf(thing.score, thing.left, thing.top, thing.width, thing.height)
+        println("${thing.label}|${sides.joinToString("|")}")
+    }
     model.close()
 }
