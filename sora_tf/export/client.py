@@ -27,7 +27,7 @@ from sora_tf.export.answers import (
     Prediction,
     StreamAnswer,
 )
-from sora_tf.export.encoding import FORMATS, encode
+from sora_tf.export.encoding import FORMATS, encode, padded, request_bytes
 from sora_tf.export.transport import (
     Metadata,
     ServingError,
@@ -126,7 +126,7 @@ class Client:
             return self._raw(signature, arrays, answers.predictions)
         return [
             prediction
-            for group in self._parts(self._encoded(arrays), _encoded_bytes)
+            for group in self._parts(self._encoded(arrays), request_bytes)
             for prediction in self._understood(
                 answers.predictions, self.ask("jpeg", {FRAMES: self._padded(group)})
             )
@@ -146,7 +146,7 @@ class Client:
         """
         return [
             answers.classification(row)
-            for group in self._parts(self._encoded(self._read(clips)), _encoded_bytes)
+            for group in self._parts(self._encoded(self._read(clips)), request_bytes)
             for row in self._patiently(self._classify, group)
         ]
 
@@ -365,12 +365,7 @@ class Client:
         return [[encode(frame, self._pictures) for frame in array] for array in arrays]
 
     def _padded(self, clips: list[list[bytes]]) -> np.ndarray:
-        """(B, t) bytes, "" past a clip's end; of one length for all requests where T is known."""
-        length = max([self._facts.frames if self._facts else 0, *(len(clip) for clip in clips)])
-        padded = np.full((len(clips), length), b"", object)
-        for row, clip in zip(padded, clips, strict=True):
-            row[: len(clip)] = clip
-        return padded
+        return padded(clips, self._facts.frames if self._facts else 0)
 
     def _classify(self, clips: list[list[bytes]], seconds: float) -> list[list[tuple[str, float]]]:
         return self._transport.classify(self.target, clips, seconds)
@@ -394,8 +389,3 @@ def _transport(server: str, message_bytes: int) -> Transport:
         "Client: server must begin with http://, https://, grpc:// or grpcs://, got "
         f"{server!r}. Write http://localhost:8501, say."
     )
-
-
-def _encoded_bytes(clip: Sequence[bytes]) -> int:
-    """What a clip takes in a request; JSON's base64 makes four bytes of three."""
-    return sum(len(picture) * 4 // 3 + 16 for picture in clip)

@@ -1,6 +1,7 @@
 """Frames as JPEG or PNG bytes, for requests that carry pictures."""
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -25,3 +26,17 @@ def encode(frame: np.ndarray, kind: str = "jpeg") -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(frame).save(buffer, **FORMATS[kind])
     return buffer.getvalue()
+
+
+def padded(clips: Sequence[Sequence[bytes]], least: int = 0) -> np.ndarray:
+    """Encoded clips side by side, (B, t) bytes, "" past a clip's end; t is at least `least`."""
+    length = max([least, *(len(clip) for clip in clips)])
+    rows = np.full((len(clips), length), b"", object)
+    for row, clip in zip(rows, clips, strict=True):
+        row[: len(clip)] = clip
+    return rows
+
+
+def request_bytes(clip: Sequence[bytes]) -> int:
+    """What a clip takes in a request; JSON's base64 makes four bytes of three."""
+    return sum(len(picture) * 4 // 3 + 16 for picture in clip)

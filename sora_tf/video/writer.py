@@ -47,9 +47,9 @@ def write(
     above("write", "fps", fps, 0, "frames/s", "Give the frame rate.")
     at_least("write", "keyframes_every", keyframes_every, 1, "frames", "Use 1 for keyframes only.")
     path = Path(path)
-    # The same frames give the same file: x264's mbtree, which goes by pixels outside small pictures
-    # that nobody set, does not.
-    settings = {"crf": str(quality), "threads": "1", "mbtree": "0", **(options or {})}
+    # The same frames give the same file. Frames coded from later ones (bf) would not: there x264
+    # goes by pixels outside small pictures that nobody set.
+    settings = {"crf": str(quality), "threads": "1", "bf": "0", **(options or {})}
     if container_options is None and path.suffix in INDEX_FIRST:
         container_options = {"movflags": "+faststart"}
     with (

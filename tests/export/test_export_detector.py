@@ -1,6 +1,7 @@
 """Detectors as files: each finds what the run's own detector finds, or is not there."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -282,6 +283,18 @@ def test_addresses_that_are_none(address, said, tmp_path, capsys):
     assert main(["detect", address, "film.mp4", "-o", out]) == 1
     (line,) = capsys.readouterr().err.strip().splitlines()
     assert said in line
+
+
+def test_the_readmes_python(server, film, monkeypatch):
+    text = (RUNNER.parents[1] / "serving/README.md").read_text()
+    _, block = re.findall(r"```python\n(.*?)```", text, re.S)
+    printed: list[list[tuple[str, float, float, float]]] = []
+    names = {"frames": film, "print": printed.append}
+    address = f"{server.rest}/v1/models/sora"
+    exec(block.replace("http://localhost:8501/v1/models/birds", address), names)
+    assert len(printed) == 8
+    assert sum(len(things) for things in printed) == len(names["boxes"]) >= 6
+    assert {thing[0] for things in printed for thing in things} <= set(LABELS)
 
 
 def test_addresses():

@@ -211,10 +211,10 @@ def test_the_readmes_python(server, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name, colour in (("a", (200, 0, 0)), ("b", (0, 0, 200))):
         write(f"{name}.mp4", np.full((8, 32, 32, 3), colour, np.uint8), 8.0)
-    (block,) = re.findall(r"```python\n(.*?)```", text_of("README.md"), re.S)
+    block, _ = re.findall(r"```python\n(.*?)```", text_of("README.md"), re.S)
     printed: list[str] = []
     exec(
         block.replace("localhost:8501", f"127.0.0.1:{server.rest_port}"),
         {"print": lambda label, *_: printed.append(label)},
     )
-    assert printed == ["red", "blue", *["red"] * 8]
+    assert printed == ["red", "blue", *["red"] * 8, ("red", "green", "blue")]

@@ -226,7 +226,7 @@ def test_a_detector_from_the_command_line(films, tmp_path, capsys):
     [
         (["detect", "RUN", "FILM", "-o", "boxes.csv"], "must be one of .parquet, .json"),
         (["detect", "coco", "FILM", "-o", "b.json"], "the detector coco needs --weights"),
-        (["detect", "NONE", "FILM", "-o", "b.json"], "must be a run folder or coco, got"),
+        (["detect", "NONE", "FILM", "-o", "b.json"], "must be a run folder, an address or coco"),
         (["detect", "RUN", "NONE", "-o", "b.json"], "none of 1 videos could be read"),
         (["detect", "RUN", "FILM", "-o", "b.json", "--classes", "owl"], "must be one of blue, red"),
         (["train-detector", "NONE", "--boxes", "b.json", "--out", "r"], "there is no folder"),
