@@ -17,7 +17,7 @@ demo: $(STAMP)
 	$(BIN)/sora-tf demo --out demo
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -m 'not slow' -n 2 --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest -m 'not slow' -n 2 --durations 25 --cov --cov-report=term:skip-covered
 
 test-all: $(STAMP) lint
 	$(BIN)/python -m pytest --cov --cov-report=term:skip-covered
