@@ -127,7 +127,7 @@ def served_function(what: DeployableDetector) -> Callable[[tf.Tensor], Tensors]:
     def detect(frames: tf.Tensor) -> Tensors:
         shape = tf.shape(frames)
         flat = tf.reshape(frames, tf.concat([[-1], shape[2:]], 0))
-        shown = tf.fill([*tf.unstack(shape[:2]), 2], 1.0) * tf.cast(shape[2:4], tf.float32)
+        shown = tf.broadcast_to(tf.cast(shape[2:4], tf.float32), [shape[0], shape[1], 2])
         return _named_boxes(what, fitted_frames(flat, size, "stretch"), shown)
 
     return detect
