@@ -240,6 +240,9 @@ class DetectorConfig:
             each of its blocks that comes from there; 0 sees single frames.
         most: boxes a frame.
         dropout: share of what is seen in the whole picture that is dropped in training.
+        refine: side in pixels to which the likeliest boxes are enlarged for a second stage, which
+            says where they are, and what they show, once more; 0 does without.
+        refined: how many boxes of a frame it looks at.
     """
 
     frames: int = 3
@@ -252,10 +255,18 @@ class DetectorConfig:
     memory: float = 0.25
     most: int = 50
     dropout: float = 0.3
+    refine: int = 0
+    refined: int = 4
 
     def __post_init__(self) -> None:
         """Checks the ranges."""
         owner = "DetectorConfig"
+        _checks.at_least(owner, "refined", self.refined, 1, "box", "4 is a good start.")
+        if self.refine and (self.refine < CELLS or self.refine % CELLS):
+            raise ValueError(
+                f"{owner}: refine must be 0 or a multiple of {CELLS} pixels, got {self.refine}. "
+                "128 is a good start."
+            )
         _checks.at_least(owner, "frames", self.frames, 1, "frame", "3 is a good start.")
         _checks.at_least(owner, "step", self.step, 0.0, "s", "0 takes every frame.")
         _checks.at_least(owner, "channels", self.channels, 8, "channels", "64 is a good start.")

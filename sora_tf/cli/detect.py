@@ -41,6 +41,10 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument("--step", type=float, metavar="S", help="between frames (default 0.2; 0: all)")
     sub.add_argument("--frames", type=int, help="frames of a stretch (default 3)")
     sub.add_argument("--stride", type=int, choices=(4, 8, 16), help="pixels of a cell (default 8)")
+    sub.add_argument(
+        "--refine", type=int, metavar="PX", help="enlarge boxes to this size and look again"
+    )
+    sub.add_argument("--refined", type=int, metavar="N", help="how many a frame (default 4)")
     sub.add_argument("--each", type=int, default=8, help="stretches of a clip (default 8)")
     sub.add_argument("--epochs", type=int, help="default 15")
     sub.add_argument("--batch-size", type=int, help="stretches in a step (default 2)")
@@ -167,8 +171,10 @@ def detector_of(
     model = run.load_model()
     if threshold is None:
         threshold = run.read_metrics()["threshold"]
-    found = StreamingDetector(model, config.model, config.labels, threshold)
-    yield found, f"run {digest(run.model_path)} {threshold}"
+    refiner = run.load_refiner()
+    found = StreamingDetector(model, config.model, config.labels, threshold, refiner)
+    parts = [run.model_path, *([run.refiner.model_path] if refiner else [])]
+    yield found, f"run {' '.join(map(digest, parts))} {threshold}"
 
 
 def _model(args: argparse.Namespace) -> "DetectorConfig":
@@ -178,7 +184,7 @@ def _model(args: argparse.Namespace) -> "DetectorConfig":
     from sora_tf.config import DetectorConfig, resolve
     from sora_tf.train.detector import list_videos, usual_size
 
-    given = given_of(args, "step", "frames", "stride")
+    given = given_of(args, "step", "frames", "stride", "refine", "refined")
     size = tuple(args.size) if args.size else usual_size(list_videos(args.source))
     config = DetectorConfig(extractor=resolve(args.model).extractor, size=size)
     return replace(config, **given)

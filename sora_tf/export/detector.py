@@ -16,7 +16,7 @@ from sora_tf.export.clips import ClipSet, spread
 from sora_tf.export.detector_check import BOUNDS, judge, table
 from sora_tf.export.detector_signature import (
     DeployableDetector,
-    boxes_of_maps,
+    boxes_found,
     detect_function,
     encoded_function,
     served_function,
@@ -139,7 +139,7 @@ def _answers(what: DeployableDetector, clips: ClipSet) -> dict[str, np.ndarray]:
     parts: dict[str, list[np.ndarray]] = {}
     for frames in clips.frames:
         given = {FRAMES: tf.cast(frames[None], tf.float32), **start(what.chunk)}
-        found = boxes_of_maps(run(given), what.config, len(frames))
+        found = boxes_found(run(given), given[FRAMES], what)
         for name, value in found.items():
             parts.setdefault(name, []).append(value.numpy()[0])
     return {name: np.stack(values) for name, values in parts.items()}
@@ -148,13 +148,14 @@ def _answers(what: DeployableDetector, clips: ClipSet) -> dict[str, np.ndarray]:
 def _target(kind, what, out, calibration, name, version):
     """The file of a format."""
     if kind == "saved_model":
-        return Target(kind, version_folder(out, name, version), partial(_saved_model, what))
+        return Target(kind, version_folder(out, name, version), partial(write_saved_model, what))
     if kind == "onnx":
         return Target(kind, out / "step.onnx", partial(_onnx, what))
     return Target(kind, out / f"{kind}.tflite", partial(write_tflite, what, kind, calibration))
 
 
-def _saved_model(what: DeployableDetector, path: Path) -> dict[str, Any]:
+def write_saved_model(what: DeployableDetector, path: Path) -> dict[str, Any]:
+    """Writes what a server takes; returns what `check_saved_model` found."""
     pictures = tf.TensorSpec((None, None, None, None, 3), tf.uint8, FRAMES)
     encoded = tf.TensorSpec((None, None), tf.string, FRAMES)
     found = {
@@ -193,13 +194,15 @@ def write_tflite(
     step = step_function(what)
     found = {STEP: Endpoint(step, [step_spec(what, 1)])}
     samples = {STEP: partial(step_samples, step, what.step, calibration)}
-    network = converted(what.model, found, kind, samples)
+    network = converted([what.model], found, kind, samples)
     maps = {
         name: tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype, name)
         for name, tensor in zip(what.model.output_names, what.model.outputs, strict=True)
     }
-    boxes = {STEP: Endpoint(lambda given: boxes_of_maps(given, what.config, 1), [maps])}
+    maps[FRAMES] = step_spec(what, 1)[FRAMES]
+    boxes = {STEP: Endpoint(lambda given: boxes_found(given, given[FRAMES], what), [maps])}
     nothing = {STEP: lambda: iter(())}
-    model = flatbuffer.chained(network, converted(what.model, boxes, "float32", nothing))
+    behind = "float32" if kind == "float32" else "float16"
+    model = flatbuffer.chained(network, converted(what.networks, boxes, behind, nothing))
     write_file(model, what, kind, path)
     return tflite_facts(path, kind)

@@ -22,7 +22,7 @@ from sora_tf.export.signature import (
     in_float32,
     step_function,
 )
-from sora_tf.layers.peaks import best_peaks
+from sora_tf.layers.frames import length_of
 from sora_tf.models.detector import (
     NAMED,
     SHAPES,
@@ -31,6 +31,7 @@ from sora_tf.models.detector import (
     frames_back,
     in_parts,
 )
+from sora_tf.models.refiner import boxes_of_maps
 from sora_tf.models.streaming import start, streaming
 from sora_tf.models.video_model import FRAMES
 from sora_tf.train.detector_run import DETECTOR, DetectorRun
@@ -50,6 +51,7 @@ class DeployableDetector(Steps):
         labels: class names, by whose place boxes are numbered.
         threshold: the score from which on boxes are best kept.
         frame_rate: that it was trained on, frames a second.
+        refiner: its second stage, from `build_refiner`, where it has one.
     """
 
     model: keras.Model
@@ -57,6 +59,7 @@ class DeployableDetector(Steps):
     labels: tuple[str, ...]
     threshold: float
     frame_rate: float
+    refiner: keras.Model | None = None
 
     @classmethod
     def of(cls, run: DetectorRun) -> "DeployableDetector":
@@ -69,7 +72,13 @@ class DeployableDetector(Steps):
         model = in_float32(run, lambda: build_detector(config.model, len(config.labels)))
         threshold = float(run.read_metrics().get("threshold", 0.5))
         rate = 1 / config.model.step if config.model.step else _rate(run)
-        return cls(in_parts(model), config.model, config.labels, threshold, rate)
+        refiner = run.load_refiner()
+        return cls(in_parts(model), config.model, config.labels, threshold, rate, refiner)
+
+    @property
+    def networks(self) -> list[keras.Model]:
+        """See `Steps`."""
+        return [self.model] if self.refiner is None else [self.model, self.refiner]
 
     @cached_property
     def chunk(self) -> keras.Model:
@@ -111,7 +120,7 @@ def detect_function(what: DeployableDetector) -> Callable[[Tensors], Tensors]:
     def detect(inputs: Tensors) -> Tensors:
         found = step(inputs)
         states = {name: found[name] for name in what.states}
-        return {**boxes_of_maps(found, what.config, 1), **states}
+        return {**boxes_found(found, inputs[FRAMES], what), **states}
 
     return detect
 
@@ -152,7 +161,7 @@ def _named_boxes(what, fitted, shown):
     }
     frames = tf.reshape(tf.cast(fitted, tf.float32), [batch, count, *fitted.shape[1:]])
     maps = what.chunk({FRAMES: frames, **states}, training=False)
-    found = boxes_of_maps(maps, what.config, count)
+    found = boxes_found(maps, frames, what)
     corner, side = tf.split(found[BOXES], 2, axis=-1)
     limit = shown[:, :, None, ::-1]  # (B, n, 1, 2) across and down
     scale = limit / tf.constant(what.config.size[::-1], tf.float32)
@@ -165,13 +174,14 @@ def _named_boxes(what, fitted, shown):
     }
 
 
-def boxes_of_maps(maps: Tensors, config: DetectorConfig, frames: Any) -> Tensors:
-    """What `in_parts` says of clips of n frames to their boxes."""
+def boxes_found(maps: Tensors, frames: tf.Tensor, what: DeployableDetector) -> Tensors:
+    """What `in_parts` says of clips (B, n, H, W, 3), with the second stage, as boxes."""
     parts = maps[THERE], maps[NAMED], maps[SHAPES]
-    boxes, scores, classes = best_peaks(*parts, config.stride, config.most)
-    most = scores.shape[1]
+    pictures = tf.reshape(frames, [-1, *frames.shape[2:]])
+    boxes, scores, classes = boxes_of_maps(*parts, pictures, what.config, what.refiner)
+    count, most = length_of(frames, 1), scores.shape[1]
     return {
-        BOXES: tf.reshape(boxes, [-1, frames, most, 4]),
-        SCORES: tf.reshape(scores, [-1, frames, most]),
-        CLASSES: tf.reshape(classes, [-1, frames, most]),
+        BOXES: tf.reshape(boxes, [-1, count, most, 4]),
+        SCORES: tf.reshape(scores, [-1, count, most]),
+        CLASSES: tf.reshape(classes, [-1, count, most]),
     }

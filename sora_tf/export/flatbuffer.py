@@ -117,13 +117,17 @@ def merged(models: Sequence[Any]) -> Any:
 def chained(first: Any, second: Any) -> Any:
     """Two models of one graph each as one graph, so that each may have numbers of its own kind.
 
-    What the first answers goes into the second by name; what the second does not take is answered
-    beside what the second does, under the first's signature.
+    What the first answers or is given goes into the second by name; answers that the second does
+    not take stand beside its own, under the first's signature.
     """
     model = merged([first, second])
     (one, two), (given, taken) = model.subgraphs, model.signatureDefs
     passed = {entry.name: entry for entry in given.outputs}
-    places = {entry.tensorIndex: passed.pop(entry.name).tensorIndex for entry in taken.inputs}
+    shared = {entry.name: entry for entry in given.inputs}
+    places = {
+        entry.tensorIndex: (passed.pop(entry.name, None) or shared[entry.name]).tensorIndex
+        for entry in taken.inputs
+    }
     for number, tensor in enumerate(two.tensors):
         if number not in places:
             places[number] = len(one.tensors)

@@ -55,7 +55,7 @@ def export_head(run: Run, out: Path, name: str = "sora", version: int = 1) -> di
     failed: dict[str, str] = {}
     with tempfile.TemporaryDirectory() as single:
         with tflite.quiet():
-            write_endpoints(model, _endpoints(model, 1, LENGTH), single)
+            write_endpoints([model], _endpoints(model, 1, LENGTH), single)
         served = out / "serving" / name / str(version)
         wanted: list[tuple[str, Path, Callable[[Path], Any]]] = [
             ("saved_model", served, partial(_saved_model, model)),
@@ -112,7 +112,7 @@ def _case(model: keras.Model, seed: int) -> Case:
 
 
 def _saved_model(model: keras.Model, folder: Path) -> dict[str, int]:
-    write_endpoints(model, _endpoints(model, None, None), folder)
+    write_endpoints([model], _endpoints(model, None, None), folder)
     return serving_check.operations(folder)
 
 

@@ -50,7 +50,7 @@ def write_served(what: Steps, found: Mapping[str, Endpoint], folder: Path) -> No
         ExportError: the extra "serving" is not installed.
     """
     with tempfile.TemporaryDirectory() as notes:
-        write_endpoints(what.model, found, folder, _notes(what, Path(notes)))
+        write_endpoints(what.networks, found, folder, _notes(what, Path(notes)))
     _write_warmup(folder, found, what)
 
 

@@ -56,6 +56,11 @@ class Steps:
             return None
 
     @property
+    def networks(self) -> list[keras.Model]:
+        """All that holds weights."""
+        return [self.model]
+
+    @property
     def states(self) -> dict[str, tf.TensorSpec]:
         """The states of `step`, (None, ...) each; none where there is no `step`."""
         if self.step is None:
@@ -197,14 +202,15 @@ def step_spec(what: Steps, batch: int | None) -> dict[str, tf.TensorSpec]:
 
 
 def write_endpoints(
-    model: keras.Model,
+    networks: Sequence[keras.Model],
     found: Mapping[str, Endpoint],
     folder: str | Path,
     assets: Sequence[Path] = (),
 ) -> None:
-    """Writes a SavedModel of these signatures, with files that it carries."""
+    """Writes a SavedModel of these signatures, of these networks, with files that it carries."""
     archive = keras.export.ExportArchive()
-    archive.track(model)
+    for network in networks:
+        archive.track(network)
     for name, endpoint in found.items():
         archive.add_endpoint(name, endpoint.function, input_signature=endpoint.signature)
     archive.assets = [tf.saved_model.Asset(str(path)) for path in assets]

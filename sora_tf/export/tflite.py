@@ -48,7 +48,7 @@ def write_tflite(what: Deployable, flavour: str, path: Path, clips: Clips = ()) 
     """
     found = _endpoints(what)
     samples = {name: partial(SAMPLES[name], what, clips) for name in found}
-    model = converted(what.model, found, flavour, samples)
+    model = converted(what.networks, found, flavour, samples)
     flatbuffer.add_signature(model, EMBED, CLIP, without={"scores"})
     write_file(model, what, flavour, path)
 
@@ -66,21 +66,21 @@ def write_file(model: Any, what: Steps, flavour: str, path: Path) -> None:
 
 
 def converted(
-    model: keras.Model,
+    networks: Sequence[keras.Model],
     found: Mapping[str, Endpoint],
     flavour: str,
     samples: Mapping[str, Samples],
 ) -> Any:
-    """Graphs of a model as one TFLite model, for `flatbuffer`; the first is what loads first.
+    """Graphs of some networks as one TFLite model, for `flatbuffer`; the first is what loads first.
 
     Args:
-        model: what holds the weights.
+        networks: what holds the weights.
         found: the graphs by the names of their signatures.
         flavour: a key of `FLAVOURS`.
         samples: real inputs of each.
     """
     with tempfile.TemporaryDirectory() as folder, quiet():
-        write_endpoints(model, found, folder)
+        write_endpoints(networks, found, folder)
         parts = []
         for name in found:  # one by one: the int16 converter spoils what two graphs share
             converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[name])

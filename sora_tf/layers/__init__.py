@@ -16,7 +16,6 @@ from sora_tf.layers.fusion import FusionBlock, ModalityDropout
 from sora_tf.layers.graph import FrameGraph
 from sora_tf.layers.memory import FrameMemory
 from sora_tf.layers.norm import FrameNorm
-from sora_tf.layers.peaks import Peaks
 from sora_tf.layers.pooling import MaskedMeanPool, RecentMeanPool, SpaceTimeAttentionPool
 from sora_tf.layers.relation import RelationBlock
 from sora_tf.layers.statistics import CepstrumStatistics
@@ -41,7 +40,6 @@ __all__ = [
     "FusionBlock",
     "MaskedMeanPool",
     "ModalityDropout",
-    "Peaks",
     "QueryPool",
     "RealTokens",
     "RecentMeanPool",

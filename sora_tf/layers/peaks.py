@@ -3,9 +3,6 @@
 import numpy as np
 import tensorflow as tf
 
-from sora_tf import _checks
-from sora_tf._keras import keras
-
 SIZES = 4.0  # cells; the side of a box whose size is 0 on the map
 LARGEST = 5.0  # e to its power is the most that a side can be of `SIZES`
 
@@ -33,13 +30,13 @@ def _boxes(cells, shape, stride):
     return tf.concat([centre - side / 2, side], axis=-1)
 
 
-def best_peaks(
+def best_cells(
     there: tf.Tensor, named: tf.Tensor, shapes: tf.Tensor, stride: int, most: int
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The boxes at the highest peaks of a map of centres.
+    """The boxes at the highest peaks of a map of centres, whatever they are called.
 
     A cell is a peak where none of its eight neighbours is more likely to be a centre; so a thing
-    gives one box, and boxes need not be compared with one another. score = σ(centre)·softmax(class)
+    gives one box, and boxes need not be compared with one another.
 
     Args:
         there: (N, h, w, 1), logits of a centre.
@@ -49,53 +46,38 @@ def best_peaks(
         most: boxes a picture, K.
 
     Returns:
-        Left, top, width and height in pixels (N, K, 4), scores from 0 to 1 (N, K) and numbers of
-        classes (N, K) int32, the best first.
+        Left, top, width and height in pixels (N, K, 4), how likely each is a thing (N, K), and
+        logits of the classes (N, K, C), the likeliest first.
     Reference: Zhou, Wang and Krähenbühl, "Objects as Points", 2019, sections 3 and 4.
     """
     h, w, classes = named.shape[1:]
     centre = tf.sigmoid(there)
     around = tf.nn.max_pool2d(centre, 3, 1, "SAME")
     centre *= tf.cast(centre >= around, centre.dtype)  # (N, h, w, 1), 0 beside the peaks
-    score = centre * tf.nn.softmax(named)  # (N, h, w, C)
-    flat = tf.reshape(score, [-1, h * w * classes])
-    best, places = tf.math.top_k(flat, min(most, h * w * classes))  # (N, K)
-    cell = places // classes
+    best, cell = tf.math.top_k(tf.reshape(centre, [-1, h * w]), min(most, h * w))  # (N, K)
     shapes = tf.gather(tf.reshape(shapes, [-1, h * w, 4]), cell, batch_dims=1)  # (N, K, 4)
+    names = tf.gather(tf.reshape(named, [-1, h * w, classes]), cell, batch_dims=1)  # (N, K, C)
     cells = tf.cast(tf.stack([cell % w, cell // w], axis=-1), shapes.dtype)
-    return _boxes(cells, shapes, stride), best, places % classes
+    return _boxes(cells, shapes, stride), best, names
 
 
-@keras.utils.register_keras_serializable(package="sora_tf")
-class Peaks(keras.layers.Layer):
-    """`best_peaks` as a layer of one output.
+def best_named(
+    boxes: tf.Tensor, there: tf.Tensor, named: tf.Tensor, most: int
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """The likeliest boxes with their names; a box of two likely names is there twice.
+
+    score = there·softmax(named)
 
     Args:
-        stride, most: as in `best_peaks`.
-    Call arguments:
-        inputs: (N, h, w, 1 + C + 4), what `best_peaks` takes, side by side.
-    Output: (N, K, 6): left, top, width, height in pixels, score and number of the class.
+        boxes, there, named: as `best_cells` gives them.
+        most: boxes a picture, M.
+
+    Returns:
+        Left, top, width and height in pixels (N, M, 4), scores from 0 to 1 (N, M) and numbers of
+        classes (N, M) int32, the best first.
     """
-
-    def __init__(self, stride=8, most=50, **kwargs):
-        super().__init__(**kwargs)
-        _checks.at_least("Peaks", "stride", stride, 1, "pixel", "8 is usual.")
-        _checks.at_least("Peaks", "most", most, 1, "box", "50 is a good start.")
-        self.stride = stride
-        self.most = most
-
-    def call(self, inputs):
-        """Finds the peaks; see the class."""
-        there, named, shapes = tf.split(inputs, [1, inputs.shape[-1] - 5, 4], axis=-1)
-        boxes, scores, classes = best_peaks(there, named, shapes, self.stride, self.most)
-        classes = tf.cast(classes, boxes.dtype)
-        return tf.concat([boxes, scores[..., None], classes[..., None]], axis=-1)
-
-    def compute_output_shape(self, input_shape):
-        """(N, h, w, 1 + C + 4) to (N, K, 6)."""
-        batch, h, w, channels = input_shape
-        return tf.TensorShape([batch, min(self.most, h * w * (channels - 5)), 6])
-
-    def get_config(self):
-        """All constructor arguments."""
-        return {**super().get_config(), "stride": self.stride, "most": self.most}
+    count, classes = named.shape[1:]
+    score = there[..., None] * tf.nn.softmax(named)  # (N, K, C)
+    flat = tf.reshape(score, [-1, count * classes])
+    best, places = tf.math.top_k(flat, min(most, count * classes))  # (N, M)
+    return tf.gather(boxes, places // classes, batch_dims=1), best, places % classes

@@ -9,10 +9,10 @@ from sora_tf.config import DetectorConfig
 from sora_tf.data.boxes import Boxes
 from sora_tf.layers.frames import FoldFrames, UnfoldFrames
 from sora_tf.layers.memory import FrameMemory
-from sora_tf.layers.peaks import Peaks
 from sora_tf.models.backbones import LITE, load_imagenet
 from sora_tf.models.convolutions import conv, inverted_residual, norm
 from sora_tf.models.extractor import BLOCKS, clip_inputs
+from sora_tf.models.refiner import FoundBoxes
 from sora_tf.models.video_model import FRAMES, MASK, VideoModel
 from sora_tf.models.walk import go_on, in_order, maps_by_stride
 
@@ -40,7 +40,7 @@ def build_detector(
 
     Returns:
         A model from clips (B, T, H, W, 3), values 0 to 255, to maps (B, T, h, w, C + 5) as
-        `Peaks` takes them and `CentreLoss` teaches them. `with_boxes` makes boxes of them.
+        `best_cells` takes them and `CentreLoss` teaches them. `with_boxes` makes boxes of them.
 
     Raises:
         ValueError: there is no class, the extractor has no map of `stride` pixels a cell, or it
@@ -159,21 +159,25 @@ def _quiet():
     return keras.initializers.RandomNormal(stddev=0.01)
 
 
-def with_boxes(model: keras.Model, config: DetectorConfig) -> VideoModel:
-    """The same detector with boxes (B, T, K, 6) as its answer, as `Peaks` gives them.
+def with_boxes(
+    model: keras.Model, config: DetectorConfig, refiner: keras.Model | None = None
+) -> VideoModel:
+    """The same detector with boxes (B, T, K, 6) as its answer, as `FoundBoxes` gives them.
 
     Args:
         model: from `build_detector`, whose layers are shared.
         config: what it was built from.
+        refiner: its second stage, from `build_refiner`; None leaves the boxes as they are.
     """
     clip = dict(zip(model.input_names, model.inputs, strict=True))
+    pictures = FoldFrames(name="fold_pictures")(clip[FRAMES])
     folded = FoldFrames(name="fold_centres")(model.output)
-    peaks = Peaks(config.stride, config.most, name="peaks", dtype="float32")(folded)
-    return VideoModel(clip, UnfoldFrames(name=BOXES)([peaks, clip[MASK]]), name="detector")
+    found = FoundBoxes(config, refiner, name="found", dtype="float32")([folded, pictures])
+    return VideoModel(clip, UnfoldFrames(name=BOXES)([found, clip[MASK]]), name="detector")
 
 
 def in_parts(model: keras.Model) -> VideoModel:
-    """The same detector with what it says side by side apart, as `best_peaks` takes it.
+    """The same detector with what it says side by side apart, as `boxes_of_maps` takes it.
 
     In a model of 8 bits each then has a range of its own.
 

@@ -18,6 +18,7 @@ class StreamingDetector:
         config: what it was built from.
         labels: its class names.
         threshold: smallest score of a box.
+        refiner: its second stage, from `build_refiner`, where it has one.
     Attributes:
         labels, threshold: as given.
         size: (H, W) of frames that it need not scale.
@@ -25,13 +26,18 @@ class StreamingDetector:
     """
 
     def __init__(
-        self, model: keras.Model, config: DetectorConfig, labels: tuple[str, ...], threshold: float
+        self,
+        model: keras.Model,
+        config: DetectorConfig,
+        labels: tuple[str, ...],
+        threshold: float,
+        refiner: keras.Model | None = None,
     ):
         self.labels = labels
         self.threshold = threshold
         self.size = config.size
         self.step = config.step
-        self._model = streaming(with_boxes(model, config), chunk=None)
+        self._model = streaming(with_boxes(model, config, refiner), chunk=None)
         self._stream = Stream(self._model)
 
     def detect(self, frames: np.ndarray, first: int = 0) -> Boxes:

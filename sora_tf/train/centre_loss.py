@@ -29,7 +29,7 @@ class CentreLoss(keras.losses.Loss):
     Call arguments:
         y_true: (B, T, M, 5), left, top, width, height in pixels and class; the class is `NOTHING`
             where a row holds no box, and `UNSEEN` in all rows of a frame that does not count.
-        y_pred: (B, T, h, w, 1 + C + 4), as `Peaks` takes it.
+        y_pred: (B, T, h, w, 1 + C + 4), as `best_cells` takes it, side by side.
     Output: (B,), reduced as in Keras; a mean over the boxes of the batch, the same for each clip.
     Reference: Zhou, Wang and Krähenbühl, "Objects as Points", 2019, equation 1; Liu et al.,
         "Training-Time-Friendly Network", 2020, for the bells that learn boxes; Rezatofighi et

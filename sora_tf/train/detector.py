@@ -32,6 +32,7 @@ from sora_tf.train.evaluate_detector import evaluate_detector
 from sora_tf.train.fit import compile_model, precision, strategy, write_learnt
 from sora_tf.train.frozen import FeatureViews, feature_batches
 from sora_tf.train.keep import KeepEpochs
+from sora_tf.train.refiner import train_refiner
 from sora_tf.train.run import RunError, load_model, versions
 from sora_tf.train.settings import TrainConfig
 from sora_tf.train.unlabelled import read_unlabelled
@@ -116,6 +117,11 @@ def train_detector(
         kept = Path(cache or run.path / "cache")
         problems = Problems()
         history = _fit(run, config, clips, known, kept, problems, callbacks, verbose)
+        if config.model.refine:
+            train_refiner(
+                run, config, clips, known,
+                cache=kept, problems=problems, callbacks=callbacks, verbose=verbose,
+            )  # fmt: skip
         write_learnt(run, history)
         part = "test" if part_of(clips, "test") else "val"
         evaluate_detector(run, part=part, cache=kept, problems=problems)

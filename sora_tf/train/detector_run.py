@@ -1,15 +1,17 @@
 """The run folder of a detector: a run whose model says where things are.
 
 config.json, labels.txt, split.csv, model.keras (the best epoch), history.csv, metrics.json,
-boxes.parquet (what was found on the test clips), curves.png, found.png, and checkpoint/.
+boxes.parquet (what was found on the test clips), curves.png, found.png, and checkpoint/. A second
+stage has a folder of its own, refiner/, with model.keras, history.csv and curves.png.
 """
 
 import os
 from dataclasses import dataclass, field
 from typing import Any
 
+from sora_tf._keras import keras
 from sora_tf.config import DetectorConfig
-from sora_tf.train.run import Run
+from sora_tf.train.run import Run, load_model
 
 DETECTOR = "detector"
 
@@ -48,6 +50,19 @@ def is_detector(path: str | os.PathLike[str]) -> bool:
 
 class DetectorRun(Run):
     """The folder of the training run of a detector."""
+
+    @property
+    def refiner(self) -> Run:
+        """What its second stage's training leaves."""
+        return Run(self.path / "refiner")
+
+    def load_refiner(self) -> keras.Model | None:
+        """The best second stage of the run; None where its detector has none.
+
+        Raises:
+            RunError: it is not there yet, or does not load.
+        """
+        return load_model(self.refiner.model_path) if self.read_config().model.refine else None
 
     def read_config(self) -> DetectorRunConfig:  # type: ignore[override]
         """What the run was asked to do.

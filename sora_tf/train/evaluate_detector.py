@@ -2,14 +2,17 @@
 
 import os
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from sora_tf._files import write_json
+from sora_tf._keras import keras
 from sora_tf._progress import counting
 from sora_tf.data import Problems, read_index
-from sora_tf.data.box_dataset import box_dataset
+from sora_tf.data.box_dataset import Stretch, box_dataset
 from sora_tf.data.box_files import read_boxes
 from sora_tf.data.box_table import write_boxes
 from sora_tf.data.boxes import Boxes, joined
@@ -50,7 +53,7 @@ def evaluate_detector(
     config = run.read_config()
     clips = [clip for clip in read_index(run.path / "split.csv") if clip.split == part]
     problems = Problems() if problems is None else problems
-    model = with_boxes(run.load_model(), config.model)
+    model = with_boxes(run.load_model(), config.model, run.load_refiner())
     shape = config.model
     try:
         known, _ = read_boxes(config.boxes, clips, config.labels)
@@ -68,17 +71,7 @@ def evaluate_detector(
         )
     except ValueError as error:
         raise RunError(f"the split {part!r} of {run.path} cannot be judged: {error}") from None
-    rows = iter(stretches)
-    found: dict[str, dict[int, Boxes]] = defaultdict(dict)
-    with counting("judging") as update:
-        for done, (batch, _) in enumerate(batches, 1):
-            for answers in model.predict_on_batch(batch):
-                stretch = next(rows)
-                (width, height), (h, w) = stretch.size, shape.size
-                for number, answer in zip(stretch.frames, answers, strict=False):
-                    boxes = boxes_of(answer, number).scaled(width / w, height / h)
-                    found[stretch.clip.path][int(number)] = boxes.clipped(width, height)
-            update(done, int(batches.cardinality()))
+    found = found_on(model, batches, stretches, shape.size, "judging")
     given = {path: known[path].boxes for path in found}
     frames = {
         path: np.array(sorted(set(own) & set(known[path].frames.tolist())), np.int64)
@@ -96,3 +89,35 @@ def evaluate_detector(
     write_boxes(answers, config.labels, run.path / "boxes.parquet")
     write_json(run.metrics_path, metrics)
     return metrics
+
+
+def found_on(
+    model: keras.Model,
+    batches: tf.data.Dataset,
+    stretches: Sequence[Stretch],
+    size: tuple[int, int],
+    title: str,
+) -> dict[str, dict[int, Boxes]]:
+    """What a detector finds on stretches of videos.
+
+    Args:
+        model: from `with_boxes`.
+        batches, stretches: from `box_dataset`, not for training.
+        size: (H, W) of its frames.
+        title: of the progress bar.
+
+    Returns:
+        {path: {number of a frame: boxes in pixels of the video, within its picture}}.
+    """
+    rows = iter(stretches)
+    found: dict[str, dict[int, Boxes]] = defaultdict(dict)
+    with counting(title) as update:
+        for done, (batch, _) in enumerate(batches, 1):
+            for answers in model.predict_on_batch(batch):
+                stretch = next(rows)
+                (width, height), (h, w) = stretch.size, size
+                for number, answer in zip(stretch.frames, answers, strict=False):
+                    boxes = boxes_of(answer, number).scaled(width / w, height / h)
+                    found[stretch.clip.path][int(number)] = boxes.clipped(width, height)
+            update(done, int(batches.cardinality()))
+    return found
