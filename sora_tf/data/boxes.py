@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields, replace
 import numpy as np
 
 NOBODY = -1  # the identity of a box that has none
+NOTHING = -1.0  # the class of a row of a batch that holds no box
+UNSEEN = -2.0  # the class of all rows of a frame whose boxes are not known
 
 
 @dataclass(frozen=True)

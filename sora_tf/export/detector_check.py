@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sora_tf.data.box_dataset import UNSEEN
-from sora_tf.data.boxes import Boxes, joined, overlaps
+from sora_tf.data.boxes import UNSEEN, Boxes, joined, overlaps
 from sora_tf.export.clips import ClipSet
 from sora_tf.export.detector_signature import BOXES, CLASSES, SCORES
 from sora_tf.export.errors import ExportError

@@ -27,6 +27,8 @@ STRIDE = 8  # pixels of the crop a cell
 REACH = 0.5  # of the window: how far from its middle a box's may be
 LARGEST = 2.5  # e to its power is the most that a side can be of the first box's longest
 SLOPE = 0.2
+QUIET = 0.3  # so many features would shout
+SAY = 0.5  # of the second stage in what a thing is
 
 
 def windows_of(boxes: tf.Tensor) -> tf.Tensor:
@@ -107,15 +109,18 @@ def refiner_head(maps: list[tf.Tensor], config: DetectorConfig, num_classes: int
     where = layers.Flatten(name="where")(conv(x, 16, 1, name="where_conv"))
     where = layers.Dropout(0.2, name="where_dropout")(where)
     where = layers.Dense(config.channels, activation="relu", name="where_dense")(where)
-    seen = []
-    for number, given in enumerate([x, maps[-1]]):
-        seen.append(layers.GlobalAveragePooling2D(name=f"what_mean{number}")(given))
-        seen.append(layers.GlobalMaxPooling2D(name=f"what_peak{number}")(given))
-    what = norm(layers.Concatenate(name="what")(seen), "what")
-    what = layers.Dropout(max(config.dropout, 0.3), name="what_dropout")(what)
+    # What it is, by the CNN's own features alone: few things are too few to learn better ones from.
+    pooled = [
+        layers.GlobalAveragePooling2D(name="what_mean")(maps[-1]),
+        layers.GlobalMaxPooling2D(name="what_peak")(maps[-1]),
+    ]
+    what = layers.Concatenate(name="what")(pooled)
+    what = layers.BatchNormalization(center=False, scale=False, name="what_spread")(what)
+    what = layers.Rescaling(QUIET, name="what_quiet")(what)
+    what = layers.Dropout(0.5, name="what_dropout")(what)
     said = [
         layers.Dense(1, name="there")(where),
-        layers.Dense(num_classes, name="named")(what),
+        layers.Dense(num_classes, kernel_initializer="zeros", name="named")(what),
         layers.Dense(
             4, kernel_initializer=keras.initializers.RandomNormal(stddev=0.01), name="box"
         )(where),
@@ -157,7 +162,7 @@ def boxes_of_maps(
         better = tf.concat([within[..., :2] + windows[..., :2], within[..., 2:]], axis=-1)
         boxes = tf.concat([better, boxes[:, again:]], axis=1)
         there = tf.concat([there[:, :again] * tf.sigmoid(sure[..., 0]), there[:, again:]], axis=1)
-        named = tf.concat([named[:, :again] + names, named[:, again:]], axis=1)
+        named = tf.concat([named[:, :again] + SAY * names, named[:, again:]], axis=1)
     return best_named(boxes, there, named, config.most)
 
 

@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from sora_tf import _checks
 from sora_tf._keras import keras
-from sora_tf.data.box_dataset import UNSEEN
+from sora_tf.data.boxes import UNSEEN
 from sora_tf.layers.peaks import boxes_at_cells
 
 SPREAD = 0.09  # of a box's side: the standard deviation of the bell at its centre

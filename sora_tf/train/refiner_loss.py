@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from sora_tf._keras import keras
-from sora_tf.data.box_dataset import UNSEEN
+from sora_tf.data.boxes import UNSEEN
 from sora_tf.models.refiner import boxes_in_windows
 from sora_tf.train.centre_loss import generalised_iou
 
@@ -22,7 +22,7 @@ class RefinerLoss(keras.losses.Loss):
     Output: (N,), reduced as in Keras.
     """
 
-    def __init__(self, shape=2.0, smoothing=0.05, name="refiner_loss", **kwargs):
+    def __init__(self, shape=2.0, smoothing=0.1, name="refiner_loss", **kwargs):
         super().__init__(name=name, **kwargs)
         self.shape = shape
         self.smoothing = smoothing

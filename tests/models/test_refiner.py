@@ -10,6 +10,7 @@ from squares import MODEL, SIZE
 from sora_tf._keras import keras
 from sora_tf.models.detector import BOXES, build_detector, with_boxes
 from sora_tf.models.refiner import (
+    SAY,
     WIDE,
     FoundBoxes,
     boxes_in_windows,
@@ -65,7 +66,7 @@ def test_boxes_stay_finite_and_of_some_size():
 
 def test_both_stages_have_a_say():
     given = maps((5, 5, 0.8))
-    refiner = saying(2, np.log(0.75 / 0.25), np.log(3), 0, 0, 0, 0, 0)
+    refiner = saying(2, np.log(0.75 / 0.25), np.log(3) / SAY, 0, 0, 0, 0, 0)
     boxes, scores, classes = boxes_of_maps(*given, PICTURE, CONFIG, refiner)
     assert scores.numpy()[0, 0] == pytest.approx(0.8 * 0.75 * 0.75, rel=1e-4)
     assert classes.numpy()[0, 0] == 0

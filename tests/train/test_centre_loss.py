@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from sora_tf._keras import keras
-from sora_tf.data.box_dataset import NOTHING, UNSEEN
+from sora_tf.data.boxes import NOTHING, UNSEEN
 from sora_tf.layers.peaks import SIZES, best_cells
 from sora_tf.train.centre_loss import CentreLoss, generalised_iou
 

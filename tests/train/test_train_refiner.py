@@ -8,7 +8,7 @@ import tensorflow as tf
 from squares import AUGMENT, MODEL, TRAINING, write_films
 
 from sora_tf._keras import keras
-from sora_tf.data.box_dataset import NOTHING, UNSEEN
+from sora_tf.data.boxes import NOTHING, UNSEEN
 from sora_tf.models.refiner import boxes_in_windows, windows_of
 from sora_tf.train.detector import train_detector
 from sora_tf.train.evaluate_detector import evaluate_detector
@@ -53,6 +53,7 @@ def test_the_run_holds_what_it_says(run):
     assert names == {"model.keras", "history.csv", "curves.png", "checkpoint"}
 
 
+@pytest.mark.slow  # minutes of building graphs
 def test_it_goes_on_after_a_kill(films, tmp_path):
     class Stop(keras.callbacks.Callback):
         def on_epoch_begin(self, epoch, logs=None):
