@@ -3,17 +3,22 @@
 from dataclasses import replace
 
 import numpy as np
+import pyarrow.parquet as parquet
 import pytest
 import tensorflow as tf
 from squares import AUGMENT, MODEL, TRAINING, write_films
 
 from sora_tf._keras import keras
+from sora_tf.cli import main
+from sora_tf.data import read_index
 from sora_tf.data.boxes import NOTHING, UNSEEN
 from sora_tf.models.refiner import boxes_in_windows, windows_of
+from sora_tf.tasks.detect import StreamingDetector
 from sora_tf.train.detector import train_detector
 from sora_tf.train.evaluate_detector import evaluate_detector
 from sora_tf.train.refiner import GIVEN, OWN, crops_to_learn
 from sora_tf.train.refiner_loss import RefinerLoss
+from sora_tf.video import read
 
 REFINED = replace(MODEL, refine=32, refined=2)
 N = GIVEN + OWN
@@ -142,3 +147,22 @@ def test_loss_by_hand():
 def test_loss_config():
     loss = RefinerLoss(1.5, 0.1)
     assert RefinerLoss.from_config(loss.get_config()).get_config() == loss.get_config()
+
+
+def test_detect_uses_both_stages(run, tmp_path):
+    path = next(clip.path for clip in read_index(run.path / "split.csv") if clip.split == "test")
+    out = tmp_path / "boxes.parquet"
+    assert main(["detect", str(run.path), path, "-o", str(out), "--threshold", "0.05"]) == 0
+    config, frames = run.read_config(), read(path).frames
+    both, first = (
+        StreamingDetector(run.load_model(), config.model, config.labels, 0.05, refiner)
+        for refiner in (run.load_refiner(), None)
+    )
+    found = parquet.read_table(out).to_pandas()
+    found = found.sort_values(["frame", "score"])[["left", "top", "width", "height"]].to_numpy()
+    wanted, alone = both.detect(frames), first.detect(frames)
+    order = np.lexsort((wanted.scores, wanted.frames))
+    assert len(found) == len(wanted) > 0
+    np.testing.assert_allclose(found, wanted.boxes[order], atol=0.01)
+    best = [boxes.boxes[np.argmax(boxes.scores)] for boxes in (wanted, alone)]
+    assert np.abs(best[0] - best[1]).max() > 0.2  # pixels
