@@ -158,4 +158,6 @@ def _cut(picture, row):
     ring = part[~inner]
     if ring.std(axis=0).mean() > PLAIN:
         return None
-    return Thing(part - ring.mean(axis=0), np.array([x - left, y - top, w, h], np.float32), int(row[4]))
+    return Thing(
+        part - ring.mean(axis=0), np.array([x - left, y - top, w, h], np.float32), int(row[4])
+    )
