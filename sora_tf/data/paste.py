@@ -69,7 +69,10 @@ class Things:
     def put_into(
         self, pictures: np.ndarray, rows: np.ndarray, rng: np.random.Generator
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Puts some things, of any class alike, beside what is there; they move steadily.
+        """Puts some things beside what is there; they move steadily.
+
+        They are of the classes that are there, each as likely as another, for a place says
+        something of what is found in it; of any class where nothing is there.
 
         Args:
             pictures: (T, H, W, 3) uint8.
@@ -80,8 +83,9 @@ class Things:
             The same with more in them; what was given stays as it was.
         """
         pictures, rows = pictures.copy(), rows.copy()
-        for _ in range(rng.integers(self.most + 1) if self.found else 0):
-            own = self.found[rng.integers(len(self.found))]
+        alike = [own for own in self.found if (rows[..., 4] == own[0].label).any()] or self.found
+        for _ in range(rng.integers(self.most + 1) if alike else 0):
+            own = alike[rng.integers(len(alike))]
             self._put(own[rng.integers(len(own))], pictures, rows, rng)
         return pictures, rows
 

@@ -72,6 +72,14 @@ def test_a_thing_is_where_its_row_says(things):
     assert seen == {0, 1}
 
 
+def test_things_are_of_the_classes_that_are_there(things):
+    pictures, rows = stretch()
+    rows[:, 0] = [2, 2, 4, 4, 1]
+    put = [things.put_into(pictures, rows, np.random.default_rng(seed))[1] for seed in range(20)]
+    labels = np.unique(np.stack(put)[..., 1, 4])
+    np.testing.assert_array_equal(labels, [NOTHING, 1])
+
+
 def test_what_was_given_stays(things):
     pictures, rows = stretch()
     before = pictures.copy(), rows.copy()
