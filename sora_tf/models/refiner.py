@@ -67,7 +67,8 @@ def build_refiner(
         a thing, and of its class, and a box as `boxes_in_windows` takes it.
 
     Raises:
-        ValueError: `refine` is 0, there is no class, or there are no such weights.
+        ValueError: `refine` is 0, there is no class, the CNN has no such maps, or there are no
+            such weights.
         ImportError: the package with the weights is not installed.
     """
     owner = "build_refiner"
@@ -85,6 +86,11 @@ def build_refiner(
         layer.trainable = not frozen
     by_stride = maps_by_stride(trunk, config.refine)
     maps = [end for stride, end in sorted(by_stride.items()) if STRIDE <= stride <= 2 * STRIDE]
+    if not maps:
+        raise ValueError(
+            f"{owner}: {extractor.block} must have maps of {STRIDE} or {2 * STRIDE} pixels a cell, "
+            f"got {', '.join(map(str, sorted(by_stride)))}. Give it more stages."
+        )
     said = refiner_head(maps, config, num_classes)
     return keras.Model(crops, said, name="refiner")
 
@@ -135,7 +141,7 @@ def boxes_of_maps(
     pictures: tf.Tensor,
     config: DetectorConfig,
     refiner: keras.Model | None = None,
-) -> tf.Tensor:
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The boxes on pictures by what the first stage says of their cells, and by the second stage.
 
     The likeliest boxes are looked at again; both stages have a say in whether there is a thing and

@@ -25,6 +25,7 @@ from sora_tf.data.paste import Things, things_in
 from sora_tf.data.splits import FRACTIONS
 from sora_tf.models.backbones import LITE
 from sora_tf.models.detector import acquaint, build_detector, head_of_detector, scale_maps
+from sora_tf.models.refiner import build_refiner
 from sora_tf.models.video_model import FRAMES, clips_at_once
 from sora_tf.train.batches import learnt_from, part_of
 from sora_tf.train.centre_loss import CentreLoss
@@ -190,6 +191,8 @@ def _begin(run, source, boxes, clips, labels, model, each, training, augment, pa
     chosen = training or usual_detector_training(config)
     learnt_from(clips, source)
     build_detector(config, len(labels), chosen.weights)  # what cannot be is found before reading
+    if config.refine:
+        build_refiner(config, len(labels), chosen.weights)
     made = DetectorRunConfig(
         model=config,
         labels=labels,

@@ -110,6 +110,10 @@ def test_frozen_its_cnn_stays():
 
 @pytest.mark.parametrize(("wrong", "message"), [
     ({"refine": 0}, "refine must be at least 32"),
+        (
+            {"extractor": replace(CONFIG.extractor, channels=(8, 16), depths=(1, 1))},
+            "must have maps of 8 or 16 pixels a cell, got 2",
+        ),
 ])  # fmt: skip
 def test_what_cannot_be_built(wrong, message):
     with pytest.raises(ValueError, match=message):
