@@ -45,9 +45,6 @@ def add(verb: "AddVerb") -> None:
         "--refine", type=int, metavar="PX", help="enlarge boxes to this size and look again"
     )
     sub.add_argument("--refined", type=int, metavar="N", help="how many a frame (default 4)")
-    sub.add_argument(
-        "--paste", type=int, default=0, metavar="N", help="up to N things of other videos put in"
-    )
     sub.add_argument("--each", type=int, default=8, help="stretches of a clip (default 8)")
     sub.add_argument("--epochs", type=int, help="default 15")
     sub.add_argument("--batch-size", type=int, help="stretches in a step (default 2)")
@@ -96,7 +93,6 @@ def train_detector(args: argparse.Namespace) -> int:
         each=args.each,
         training=training,
         augment=replace(augment_of(args), speed=0.0, mixup=0.0),
-        pasted=args.paste,
         cache=args.cache,
         verbose=verbosity(args),
     )

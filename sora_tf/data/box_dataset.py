@@ -17,7 +17,6 @@ from sora_tf.data.boxes import NOTHING, UNSEEN, Annotated
 from sora_tf.data.cache import ClipCache, clip_key
 from sora_tf.data.clip import pad
 from sora_tf.data.index import Clip
-from sora_tf.data.paste import Things
 from sora_tf.data.problems import Problems
 from sora_tf.video import VideoError, VideoFrames, frames_of, probe
 
@@ -89,7 +88,6 @@ def box_dataset(
     batch_size: int = 2,
     training: bool = False,
     augment: Augment | None = None,
-    things: Things | None = None,
     cache: str | os.PathLike[str] | ClipCache | None = None,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
@@ -113,7 +111,6 @@ def box_dataset(
         batch_size: stretches in a batch, B.
         training: shuffle, in a new order in every epoch, and augment.
         augment: changes to training pictures; None is none.
-        things: what is put into training pictures before; None is nothing.
         cache: folder (or `ClipCache`) for decoded frames; None keeps them in memory.
         seed: of order and augmentation.
         progress: called with (clips done, clips in all).
@@ -131,7 +128,6 @@ def box_dataset(
     problems = Problems() if problems is None else problems
     store = cache if cache is None or isinstance(cache, ClipCache) else ClipCache(cache)
     reader = _Reader(known, frames, size, most, store)
-    put = things if training else None
     for done, clip in enumerate(clips, 1):
         try:
             if clip.path in known:
@@ -155,7 +151,7 @@ def box_dataset(
 
     def load(index, seed):
         kinds = [tf.uint8, tf.bool, tf.float32]
-        pictures, mask, rows = tf.numpy_function(partial(_load, reader, put), [index, seed], kinds)
+        pictures, mask, rows = tf.numpy_function(reader.load, [index], kinds)
         pictures = tf.ensure_shape(pictures, (frames, *size, 3))  # (T, H, W, 3)
         rows = tf.ensure_shape(rows, (frames, most, 5))  # (T, M, 5)
         if training and augment is not None:
@@ -225,14 +221,6 @@ def turned(rows: tf.Tensor, turns: tf.Tensor, size: tuple[int, int]) -> tf.Tenso
     boxes = tf.gather(tf.stack([tf.stack(way, -1) for way in ways]), turns)
     boxes = tf.where(label[..., None] >= 0, boxes, rows[..., :4])
     return tf.concat([boxes, label[..., None]], axis=-1)
-
-
-def _load(reader, things, index, seed):
-    """What the reader loads, with things put into it."""
-    pictures, mask, rows = reader.load(index)
-    if things is not None:
-        pictures, rows = things.put_into(pictures, rows, np.random.default_rng(seed))
-    return pictures, mask, rows
 
 
 class _Reader:

@@ -208,6 +208,8 @@ class FoundBoxes(keras.layers.Layer):
     def get_config(self):
         """All constructor arguments."""
         refiner = self.refiner and keras.saving.serialize_keras_object(self.refiner)
+        if refiner:
+            refiner.pop("build_config", None)  # a graph is built by its config; a tuple is no JSON
         return {**super().get_config(), "config": asdict(self.config), "refiner": refiner}
 
     @classmethod

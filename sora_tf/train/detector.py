@@ -21,12 +21,11 @@ from sora_tf.data.box_dataset import Stretch, box_dataset
 from sora_tf.data.box_files import read_boxes
 from sora_tf.data.cache import clip_key
 from sora_tf.data.index import SUFFIXES, is_url
-from sora_tf.data.paste import Things, things_in
 from sora_tf.data.splits import FRACTIONS
 from sora_tf.models.backbones import LITE
 from sora_tf.models.detector import acquaint, build_detector, head_of_detector, scale_maps
 from sora_tf.models.refiner import build_refiner
-from sora_tf.models.video_model import FRAMES, clips_at_once
+from sora_tf.models.video_model import clips_at_once
 from sora_tf.train.batches import learnt_from, part_of
 from sora_tf.train.centre_loss import CentreLoss
 from sora_tf.train.detector_run import DetectorRun, DetectorRunConfig
@@ -73,7 +72,6 @@ def train_detector(
     each: int = EACH,
     training: TrainConfig | None = None,
     augment: Augment | None = None,
-    pasted: int = 0,
     cache: str | os.PathLike[str] | None = None,
     callbacks: Sequence[keras.callbacks.Callback] = (),
     verbose: int | str = "auto",
@@ -93,7 +91,6 @@ def train_detector(
         each: most stretches of a clip.
         training: how to train; None is what `usual_detector_training` says.
         augment: how training pictures are varied; None is the usual without "speed".
-        pasted: most things, cut out of other stretches, that are put into each training stretch.
         cache: folder for decoded frames and for features, to share between runs; None keeps them
             in the run until it is finished.
         callbacks: more Keras callbacks.
@@ -114,18 +111,17 @@ def train_detector(
     else:
         clips = _divided(list_videos(source), (training or TrainConfig()).seed)
         known, labels = read_boxes(boxes, clips)
-        config = _begin(run, source, boxes, clips, labels, model, each, training, augment, pasted)
+        config = _begin(run, source, boxes, clips, labels, model, each, training, augment)
     if run.finished:
         LOG.info("the run in %s is finished; give another --out to train again", run.path)
     else:
         kept = Path(cache or run.path / "cache")
         problems = Problems()
-        things = _things(config, clips, known, kept)
-        history = _fit(run, config, clips, known, things, kept, problems, callbacks, verbose)
+        history = _fit(run, config, clips, known, kept, problems, callbacks, verbose)
         if config.model.refine:
             train_refiner(
                 run, config, clips, known,
-                things=things, cache=kept, problems=problems, callbacks=callbacks, verbose=verbose,
+                cache=kept, problems=problems, callbacks=callbacks, verbose=verbose,
             )  # fmt: skip
         write_learnt(run, history)
         part = "test" if part_of(clips, "test") else "val"
@@ -184,7 +180,7 @@ def _divided(clips, seed):
     return made
 
 
-def _begin(run, source, boxes, clips, labels, model, each, training, augment, pasted):
+def _begin(run, source, boxes, clips, labels, model, each, training, augment):
     if not labels:
         raise ValueError(f"train: {boxes} must hold one box, got none. Give a file with boxes.")
     config = model or replace(DetectorConfig(), size=usual_size(part_of(clips, "train")))
@@ -202,7 +198,6 @@ def _begin(run, source, boxes, clips, labels, model, each, training, augment, pa
         source=os.path.abspath(source),
         boxes=os.path.abspath(boxes),
         versions=versions(),
-        pasted=pasted,
     )
     run.path.mkdir(parents=True, exist_ok=True)
     write_index(clips, run.path / "split.csv")
@@ -242,20 +237,29 @@ def usual_size(clips: Sequence[Clip]) -> tuple[int, int]:
     return h, w
 
 
-def _fit(run, config, clips, known, things, cache, problems, callbacks, verbose):
+def _fit(run, config, clips, known, cache, problems, callbacks, verbose):
     """Runs `model.fit` from the last checkpoint to the last epoch; returns the history."""
     settings, model = TrainConfig(**config.training), config.model
     checkpoint = run.checkpoint()
     history = checkpoint[1] if checkpoint else []
     behind = 0 if settings.frozen else len(history)
-    shape = _shape(config, cache, problems)
+    at_once = clips_at_once(model.frames, model.size)
+    shape: dict[str, Any] = {
+        "frames": model.frames,
+        "step": model.step,
+        "size": model.size,
+        "each": config.each,
+        "most": model.most,
+        "batch_size": at_once if settings.frozen else settings.batch_size,
+        "cache": cache,
+        "problems": problems,
+    }
     with counting("decoding videos") as update:
         batches, learnt = box_dataset(
             part_of(clips, "train"),
             known,
             training=settings.views > 0 or not settings.frozen,
             augment=Augment.from_dict(config.augment),
-            things=things,
             seed=settings.seed_after(behind),
             progress=update,
             **shape,
@@ -267,7 +271,7 @@ def _fit(run, config, clips, known, things, cache, problems, callbacks, verbose)
     with strategy().scope(), precision(settings):
         if settings.frozen:
             whole = build_detector(model, len(config.labels), settings.weights)
-            features = partial(_features, scale_maps(whole), config, cache, known, things, shape)
+            features = partial(_features, scale_maps(whole), config, cache, known, shape)
             kept = features(learnt, settings.views)
             plain = feature_batches(kept, settings.batch_size)
             batches = feature_batches(
@@ -297,41 +301,6 @@ def _fit(run, config, clips, known, things, cache, problems, callbacks, verbose)
     return history
 
 
-def _shape(config, cache, problems) -> dict[str, Any]:
-    """What all batches of a run have in common."""
-    settings, model = TrainConfig(**config.training), config.model
-    at_once = clips_at_once(model.frames, model.size)
-    return {
-        "frames": model.frames,
-        "step": model.step,
-        "size": model.size,
-        "each": config.each,
-        "most": model.most,
-        "batch_size": at_once if settings.frozen else settings.batch_size,
-        "cache": cache,
-        "problems": problems,
-    }
-
-
-def _things(config, clips, known, cache) -> Things | None:
-    """What is put into training stretches: the things on the last frame of each."""
-    if not config.pasted:
-        return None
-    with counting("cutting out things") as update:
-        batches, _ = box_dataset(
-            part_of(clips, "train"), known, progress=update, **_shape(config, cache, Problems())
-        )
-    last = (
-        (pictures[-1], rows[-1])
-        for clip, boxes in batches.as_numpy_iterator()
-        for pictures, rows in zip(clip[FRAMES], boxes, strict=True)
-    )
-    things = things_in(last, config.pasted, Augment.from_dict(config.augment).flip)
-    if not things.found:
-        LOG.warning("no thing stands before something plain, so none is put into other stretches")
-    return things
-
-
 def _first_half(network):
     maps = scale_maps(network)
     return lambda clip, rows: (maps(clip, training=False), rows)
@@ -346,7 +315,7 @@ def _contexts(batches):
     return np.concatenate(found)
 
 
-def _features(maps, config, cache, known, things, shape, found, views) -> list[FeatureViews]:
+def _features(maps, config, cache, known, shape, found, views) -> list[FeatureViews]:
     """What the frozen CNN makes of stretches, made where it is missing, clip by clip.
 
     Each clip's are kept by themselves, so that they serve whatever split the clip is in, and
@@ -359,7 +328,7 @@ def _features(maps, config, cache, known, things, shape, found, views) -> list[F
     labels = (config.model.size, config.model.most, config.labels, config.boxes)
     digest.update(repr((labels, Path(config.boxes).stat().st_mtime_ns)).encode())
     if views:
-        digest.update(f"{config.augment} {settings.seed} {things and things.digest}".encode())
+        digest.update(f"{config.augment} {settings.seed}".encode())
 
     def batches_of(clip):
         return box_dataset(
@@ -367,7 +336,6 @@ def _features(maps, config, cache, known, things, shape, found, views) -> list[F
             known,
             training=views > 0,
             augment=Augment.from_dict(config.augment),
-            things=things,
             seed=settings.seed + zlib.crc32(clip.name.encode()),  # clips vary apart
             **shape,
         )[0]

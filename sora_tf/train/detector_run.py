@@ -29,7 +29,6 @@ class DetectorRunConfig:
         source: the folder, table or video trained on.
         boxes: the file or folder of boxes.
         versions: package → version.
-        pasted: most things of other stretches that are put into a stretch.
         kind: tells this run from a classifier's.
     """
 
@@ -41,7 +40,6 @@ class DetectorRunConfig:
     source: str
     boxes: str
     versions: dict[str, str] = field(default_factory=dict)
-    pasted: int = 0
     kind: str = DETECTOR
 
 

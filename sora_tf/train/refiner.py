@@ -11,7 +11,6 @@ from sora_tf._keras import keras
 from sora_tf.data import Augment, Clip, Problems
 from sora_tf.data.box_dataset import box_dataset
 from sora_tf.data.boxes import NOTHING, UNSEEN, Annotated, joined
-from sora_tf.data.paste import Things
 from sora_tf.layers.crops import crops_of
 from sora_tf.models.detector import with_boxes
 from sora_tf.models.refiner import build_refiner, windows_of
@@ -39,7 +38,6 @@ def train_refiner(
     clips: Sequence[Clip],
     known: Mapping[str, Annotated],
     *,
-    things: Things | None = None,
     cache: Path,
     problems: Problems,
     callbacks: Sequence[keras.callbacks.Callback] = (),
@@ -52,7 +50,6 @@ def train_refiner(
         config: what it was begun with.
         clips: its clips, each with its split.
         known: what is known of their videos.
-        things: what is put into training pictures.
         cache: folder of decoded frames.
         problems: collects the clips that were skipped.
         callbacks, verbose: as in `train_detector`.
@@ -77,7 +74,6 @@ def train_refiner(
             batch_size=1,
             training=training,
             augment=Augment.from_dict(config.augment),
-            things=things,
             cache=cache,
             seed=settings.seed_after(len(history)),
             problems=problems,

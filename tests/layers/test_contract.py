@@ -13,7 +13,9 @@ from contract import check_config, check_layer
 
 import sora_tf
 from sora_tf._keras import keras
+from sora_tf.config import DetectorConfig, small
 from sora_tf.layers import FrameMemory
+from sora_tf.models.refiner import FoundBoxes, build_refiner
 from sora_tf.models.streaming import Step
 
 TESTS = Path(__file__).parents[1]
@@ -97,3 +99,9 @@ def test_every_layer_is_registered_under_its_own_name():
 
 def test_a_step_around_a_layer():
     check_config(Step(FrameMemory(0.25, name="memory"), name="step"))
+
+
+def test_boxes_with_and_without_a_second_stage():
+    config = DetectorConfig(extractor=small().extractor, size=(64, 64), refine=32)
+    check_config(FoundBoxes(config))
+    check_config(FoundBoxes(config, build_refiner(config, 2), name="found"))

@@ -140,6 +140,7 @@ def test_zero_shot_and_search_by_the_command_line(aligned, clips, tmp_path, caps
     assert capsys.readouterr().out.splitlines()[0].endswith(files[1])
 
 
+@pytest.mark.slow
 def test_when_photographs_are_seen(aligned, clips, run, tmp_path, capsys):
     film = tmp_path / "both.mp4"
     flower, palace = (read(first(clips, label)).frames for label in PICTURES)

@@ -358,6 +358,7 @@ def test_a_pruned_run_stays_pruned_in_qat(pruned, cache, tmp_path):
     assert run.read_metrics()["compressed"]["zeros"]["kernels"] == 0.5
 
 
+@pytest.mark.slow
 def test_half_precision_is_fine_tuned_in_half_precision(digits, settings, cache, tmp_path):
     training = replace(settings["training"], epochs=1, mixed_precision=True)
     chosen = {**settings, "model": CAUSAL, "training": training}

@@ -10,15 +10,13 @@ from squares import AUGMENT, MODEL, SIZE, TRAINING, train, write_films
 
 from sora_tf._keras import keras
 from sora_tf.cli import main
-from sora_tf.data import Clip, read_index, write_index
+from sora_tf.data import Clip, write_index
 from sora_tf.data.box_files import read_boxes
-from sora_tf.data.paste import Things
 from sora_tf.train import Run
 from sora_tf.train.detector import list_videos, train_detector, usual_size
 from sora_tf.train.detector_run import DetectorRun
 from sora_tf.train.evaluate_detector import evaluate_detector
 from sora_tf.train.run import RunError
-from sora_tf.video import write
 
 
 @pytest.fixture(scope="module")
@@ -246,36 +244,3 @@ def test_what_is_wrong_is_one_line(run, films, tmp_path, capsys, monkeypatch, wo
     assert message in said[-1]
     assert not any(line.startswith("Traceback") for line in said)
     assert list(tmp_path.iterdir()) == []
-
-
-def test_things_are_put_into_training_stretches_alone(tmp_path, monkeypatch):
-    # Squares before plain grey, unlike those of the other films.
-    films = tmp_path / "films"
-    boxes = {}
-    for number in range(6):
-        frames = np.full((6, *SIZE, 3), 90 + 10 * number, np.uint8)
-        left = 20 + 8 * number
-        frames[:, 30:44, left : left + 14] = (220, 60, 60)
-        path = films / "red" / f"{number}.mp4"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(path, frames, fps=10)
-        boxes[f"red/{number}"] = [[left, 30, 14, 14]] * 6
-    (films / "boxes.json").write_text(json.dumps(boxes))
-    seen = []
-    put_into = Things.put_into
-
-    def counted(things, pictures, rows, rng):
-        found = put_into(things, pictures, rows, rng)
-        seen.append((found[1][..., 4] >= 0).sum(axis=1).max())
-        return found
-
-    monkeypatch.setattr(Things, "put_into", counted)
-    run = train_detector(
-        films, films / "boxes.json", tmp_path / "run", model=MODEL, each=1, pasted=2,
-        training=replace(TRAINING, epochs=2), augment=AUGMENT, verbose=0,
-    )  # fmt: skip
-    assert run.finished
-    train = sum(clip.split == "train" for clip in read_index(run.path / "split.csv"))
-    assert len(seen) == 3 * train  # two epochs and a look at the spread; none to validate or test
-    assert max(seen) > 1
-    assert run.read_config().pasted == 2
