@@ -108,9 +108,26 @@ def generalised_iou(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
     """
     a, b = one[..., :2], other[..., :2]
     a_end, b_end = a + one[..., 2:], b + other[..., 2:]
-    sides = tf.maximum(tf.minimum(a_end, b_end) - tf.maximum(a, b), 0.0)
-    both = tf.reduce_prod(sides, -1)
-    either = tf.reduce_prod(one[..., 2:], -1) + tf.reduce_prod(other[..., 2:], -1) - both
+    both, either = _both_and_either(one, other)
     hull = tf.reduce_prod(tf.maximum(a_end, b_end) - tf.minimum(a, b), -1)
     tiny = keras.backend.epsilon()
     return both / tf.maximum(either, tiny) - (hull - either) / tf.maximum(hull, tiny)
+
+
+def iou(one: tf.Tensor, other: tf.Tensor) -> tf.Tensor:
+    """Intersection over union, from 0 to 1.
+
+    Args:
+        one, other: (..., 4), left, top, width, height.
+    Output: (...).
+    """
+    both, either = _both_and_either(one, other)
+    return both / tf.maximum(either, keras.backend.epsilon())
+
+
+def _both_and_either(one, other):
+    """The areas of the intersection and of the union of boxes."""
+    a, b = one[..., :2], other[..., :2]
+    ends = tf.minimum(a + one[..., 2:], b + other[..., 2:])
+    both = tf.reduce_prod(tf.maximum(ends - tf.maximum(a, b), 0.0), -1)
+    return both, tf.reduce_prod(one[..., 2:], -1) + tf.reduce_prod(other[..., 2:], -1) - both

@@ -2,7 +2,7 @@
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +11,12 @@ import tensorflow as tf
 from sora_tf._files import write_json
 from sora_tf._keras import keras
 from sora_tf._progress import counting
-from sora_tf.data import Problems, read_index
+from sora_tf.config import DetectorConfig
+from sora_tf.data import Clip, Problems, read_index
 from sora_tf.data.box_dataset import Stretch, box_dataset
 from sora_tf.data.box_files import read_boxes
 from sora_tf.data.box_table import write_boxes
-from sora_tf.data.boxes import Boxes, joined
+from sora_tf.data.boxes import Annotated, Boxes, joined
 from sora_tf.models.detector import boxes_of, with_boxes
 from sora_tf.models.video_model import clips_at_once
 from sora_tf.train.detection_metrics import average_precision, best_threshold
@@ -57,21 +58,12 @@ def evaluate_detector(
     shape = config.model
     try:
         known, _ = read_boxes(config.boxes, clips, config.labels)
-        batches, stretches = box_dataset(
-            clips,
-            known,
-            frames=shape.frames,
-            step=shape.step,
-            size=shape.size,
-            each=each or config.each,
-            most=1,
-            batch_size=clips_at_once(shape.frames, shape.size),
-            cache=cache,
-            problems=problems,
+        batches, stretches = stretches_of(
+            clips, known, shape, each=each or config.each, cache=cache, problems=problems
         )
     except ValueError as error:
         raise RunError(f"the split {part!r} of {run.path} cannot be judged: {error}") from None
-    found = found_on(model, batches, stretches, shape.size, "judging")
+    found = found_in_stretches(model, batches, stretches, shape.size, "judging")
     given = {path: known[path].boxes for path in found}
     frames = {
         path: np.array(sorted(set(own) & set(known[path].frames.tolist())), np.int64)
@@ -91,7 +83,42 @@ def evaluate_detector(
     return metrics
 
 
-def found_on(
+def stretches_of(
+    clips: Sequence[Clip],
+    known: Mapping[str, Annotated],
+    model: DetectorConfig,
+    *,
+    each: int,
+    cache: str | os.PathLike[str] | None,
+    problems: Problems,
+) -> tuple[tf.data.Dataset, list[Stretch]]:
+    """The stretches of some clips as a detector is shown them, in their order and as they are.
+
+    Args:
+        clips, known, each, cache, problems: as in `box_dataset`.
+        model: the detector's config.
+
+    Returns:
+        What `box_dataset` returns; of the boxes that are known, one a frame.
+
+    Raises:
+        ValueError: as `box_dataset`.
+    """
+    return box_dataset(
+        clips,
+        known,
+        frames=model.frames,
+        step=model.step,
+        size=model.size,
+        each=each,
+        most=1,
+        batch_size=clips_at_once(model.frames, model.size),
+        cache=cache,
+        problems=problems,
+    )
+
+
+def found_in_stretches(
     model: keras.Model,
     batches: tf.data.Dataset,
     stretches: Sequence[Stretch],
@@ -102,7 +129,7 @@ def found_on(
 
     Args:
         model: from `with_boxes`.
-        batches, stretches: from `box_dataset`, not for training.
+        batches, stretches: from `stretches_of`.
         size: (H, W) of its frames.
         title: of the progress bar.
 

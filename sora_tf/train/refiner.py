@@ -14,10 +14,11 @@ from sora_tf.data.boxes import NOTHING, UNSEEN, Annotated, joined
 from sora_tf.layers.crops import crops_of
 from sora_tf.models.detector import with_boxes
 from sora_tf.models.refiner import build_refiner, windows_of
-from sora_tf.models.video_model import FRAMES, clips_at_once
+from sora_tf.models.video_model import FRAMES
 from sora_tf.train.batches import part_of
+from sora_tf.train.centre_loss import iou
 from sora_tf.train.detector_run import DetectorRun, DetectorRunConfig
-from sora_tf.train.evaluate_detector import found_on
+from sora_tf.train.evaluate_detector import found_in_stretches, stretches_of
 from sora_tf.train.fit import compile_model, strategy
 from sora_tf.train.keep import KeepEpochs
 from sora_tf.train.plots import plot_curves
@@ -123,19 +124,8 @@ def train_refiner(
 
 def _proposed(detector, model, clips, known, each, cache, problems, nobody):
     """What is known of videos, and beside it the detector's own boxes, of a class of their own."""
-    batches, stretches = box_dataset(
-        clips,
-        known,
-        frames=model.frames,
-        step=model.step,
-        size=model.size,
-        each=each,
-        most=1,
-        batch_size=clips_at_once(model.frames, model.size),
-        cache=cache,
-        problems=problems,
-    )
-    found = found_on(detector, batches, stretches, model.size, "proposing")
+    shown = stretches_of(clips, known, model, each=each, cache=cache, problems=problems)
+    found = found_in_stretches(detector, *shown, model.size, "proposing")
     made = {}
     for path, own in found.items():
         boxes = joined(list(own.values()))
@@ -176,7 +166,7 @@ def crops_to_learn(
     shown = tf.concat([moved, own[..., :4]], axis=1)  # (T, n, 4)
     there = tf.concat([boxes[..., 4] >= 0, own[..., 4] >= 0], axis=1)
 
-    overlap = _overlaps(shown, rows[..., :4])  # (T, n, M)
+    overlap = iou(shown[:, :, None], rows[:, None, :, :4])  # (T, n, M)
     overlap = tf.where(given[:, None], overlap, 0.0)
     nearest = tf.argmax(overlap, axis=-1)
     most = tf.reduce_max(overlap, axis=-1)
@@ -202,13 +192,3 @@ def _drawn(rows, which, count, seed):
     real = tf.gather(which, places, batch_dims=1)
     none = tf.constant([0.0, 0.0, 8.0, 8.0, NOTHING])
     return tf.where(real[..., None], drawn, none)
-
-
-def _overlaps(one, other):
-    """The intersection over the union of every two boxes, (T, N, 4) and (T, M, 4) to (T, N, M)."""
-    a, b = one[:, :, None], other[:, None]
-    low = tf.maximum(a[..., :2], b[..., :2])
-    high = tf.minimum(a[..., :2] + a[..., 2:], b[..., :2] + b[..., 2:])
-    both = tf.reduce_prod(tf.maximum(high - low, 0.0), axis=-1)
-    either = tf.reduce_prod(a[..., 2:], -1) + tf.reduce_prod(b[..., 2:], -1) - both
-    return both / tf.maximum(either, keras.backend.epsilon())
