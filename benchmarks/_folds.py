@@ -1,4 +1,4 @@
-"""Five parts of the clips: one tests, the next chooses the epoch, three train."""
+"""Five parts of the clips: one tests; the next chooses the epoch or trains, as the others do."""
 
 import statistics
 from dataclasses import replace
@@ -11,6 +11,18 @@ PARTS = 5
 def dealt(clips: list[Clip], seed: int) -> list[list[Clip]]:
     """The clips of every fold, each with its split: "train", "val" or "test"."""
     return marked(folds(clips, PARTS, seed))
+
+
+def tested(parts: list[list[Clip]]) -> list[list[Clip]]:
+    """The clips of every fold where one part tests and all others train."""
+    return [
+        [
+            replace(clip, split="test" if number == test else "train")
+            for number, part in enumerate(parts)
+            for clip in part
+        ]
+        for test in range(len(parts))
+    ]
 
 
 def marked(parts: list[list[Clip]]) -> list[list[Clip]]:

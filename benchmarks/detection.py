@@ -1,12 +1,13 @@
 """Finding small flying things: ours by two stages, one, and on single frames; COCO's detector.
 
-python benchmarks/detection.py DRONE --out DIR [--coco TGZ] [--folds N] [--each N] [--epochs N]
+python benchmarks/detection.py DRONE --out DIR [--models NAME ...] [--coco TGZ] [--folds N]
+    [--each N] [--epochs N]
 
 DRONE is the folder of class folders with boxes.json. Clips are dealt into five parts of
-neighbouring numbers, for neighbours share footage; three train, the next chooses the epoch, the
-fifth is tested. DIR gets a run per fold and model, and table.md; what is there already is not
-made again. COCO's detector is judged on the classes it knows, airplane and bird. The last lines
-say what a frame costs in TFLite, one thread.
+neighbouring numbers, for neighbours share footage; four train, nothing is chosen by the fifth,
+which is tested after the last epoch. DIR gets a run per fold and model, and table.md; what is
+there already is not made again. COCO's detector is judged on the classes it knows, airplane and
+bird. The last lines say what a frame costs in TFLite, one thread.
 """
 
 import argparse
@@ -19,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from _folds import PARTS, deviation, marked
+from _folds import PARTS, deviation, tested
 from _machine import print_machine
 from accuracy_clips import contiguous
 
@@ -41,9 +42,9 @@ from sora_tf.train.detector import train_detector, usual_detector_training
 from sora_tf.train.detector_run import DetectorRun
 
 MODELS = {
-    "two stages": DetectorConfig(refine=128),
     "with memory": DetectorConfig(),
     "single frames": DetectorConfig(memory=0.0),
+    "two stages": DetectorConfig(refine=128),
 }
 BEST = next(iter(MODELS))
 KNOWN = ("airplane", "bird")
@@ -136,6 +137,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("clips", type=Path, help="folder of class folders with boxes.json")
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--models", nargs="+", choices=MODELS, default=list(MODELS), metavar="NAME")
     parser.add_argument("--coco", type=Path, help="the npm package with COCO's detector")
     parser.add_argument("--folds", type=int, default=PARTS, choices=range(1, PARTS + 1))
     parser.add_argument("--each", type=int, default=8, help="stretches of a clip")
@@ -144,16 +146,16 @@ def main() -> None:
     print_machine("sora_tf", "tensorflow", "tf_keras", "pycocotools", "numpy")
     boxes, cache = options.clips / "boxes.json", options.out / "cache"
     coco = CocoDetector(options.coco, 0.01) if options.coco else None
-    rows: dict[str, list[dict]] = {name: [] for name in MODELS}
+    models = {name: MODELS[name] for name in options.models}
+    rows: dict[str, list[dict]] = {name: [] for name in models}
     pairs: list[dict] = []
-    for number, clips in enumerate(
-        marked(contiguous(read_index(options.clips), 0))[: options.folds]
-    ):
+    folds = tested(contiguous(read_index(options.clips), 0))[: options.folds]
+    for number, clips in enumerate(folds):
         folder = options.out / f"fold{number}"
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "clips.csv").exists():
             write_index(clips, folder / "clips.csv")
-        for name, config in MODELS.items():
+        for name, config in models.items():
             keras.backend.clear_session()
             training = usual_detector_training(config)
             if options.epochs:
@@ -167,9 +169,9 @@ def main() -> None:
                 pairs.append(judged(coco, run, cache))
             print(f"fold {number}, {name}: mAP@0.5 {rows[name][-1]['map50']:.3f}", flush=True)
         text = table(rows, pairs)
+        print(text, flush=True)
         (options.out / "table.md").write_text(text)
-    print(text)
-    steps = {name: frame_step(config) for name, config in MODELS.items()}
+    steps = {name: frame_step(config) for name, config in models.items()}
     for name, each in milliseconds(steps).items():
         print(f"{name}: {each:.1f} ms a frame in TFLite, one thread")
 
