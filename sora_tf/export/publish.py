@@ -84,6 +84,8 @@ def export_run(
     wanted = formats_named(formats)
     receipt = begun_receipt(out)
     what = Deployable.of(run)
+    if what.why_no_step:
+        LOG.info("exported without a step: %s", what.why_no_step)
     calibrate = any(name in CALIBRATED for name in wanted)
     calibration, clips, skipped = gather(run, what, calibrate, cache, progress)
     truth = keras_answers(what.clip, clips)

@@ -3,7 +3,6 @@
 import contextlib
 import io
 import json
-import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,7 +22,6 @@ from sora_tf.train.fit import precision
 from sora_tf.train.run import Run
 from sora_tf.train.settings import TrainConfig
 
-LOG = logging.getLogger(__name__)
 Tensors = dict[str, tf.Tensor]
 LABELS = "labels"
 ASKED, FACTS = "asked", "facts"
@@ -46,14 +44,22 @@ class Steps:
         """What a user of an exported file has to know to feed it, as JSON text."""
         raise NotImplementedError
 
-    @cached_property
+    @property
     def step(self) -> keras.Model | None:
         """The model frame by frame; None where it looks into the future."""
+        return self._streamed[0]
+
+    @property
+    def why_no_step(self) -> str:
+        """What there is no `step` for; nothing where there is one."""
+        return self._streamed[1]
+
+    @cached_property
+    def _streamed(self):
         try:
-            return streaming(self.model)
+            return streaming(self.model), ""
         except ValueError as error:
-            LOG.info("exported without a step: %s", error)
-            return None
+            return None, str(error)
 
     @property
     def networks(self) -> list[keras.Model]:

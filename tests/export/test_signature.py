@@ -112,10 +112,13 @@ def test_no_pictures_at_all_do_no_harm(deployable):
     assert np.isfinite(found["scores"]).all()
 
 
-def test_a_model_that_sees_the_future_has_no_step(run):
+def test_a_model_that_sees_the_future_has_no_step(run, deployable):
     what = Deployable.of(run)
     assert set(endpoints(what)) == {"serving_default", "embed", "jpeg", "classify", "facts"}
     assert what.states == {}
+    assert "frames yet to come" in what.why_no_step
+    assert deployable.step is not None
+    assert not deployable.why_no_step
 
 
 def test_what_was_trained_in_half_precision_is_deployed_in_single(causal_run, deployable, tmp_path):
