@@ -75,7 +75,7 @@ def _report(state, metrics, path, args):
     if args.json:
         print_json({"run": str(path), "best": best, "measured": measured, "metrics": metrics})
     else:
-        print(f"best: trial {best['name']}, {best['accuracy']:.1%} of the validation clips right")
+        print(f"best: trial {best['name']}, {best['accuracy']:.1%} of clips held out right")
         for name, value in best["values"].items():
             print(f"  {name} = {json.dumps(value)}")
         print(f"{metrics['part']}: {metrics['accuracy']:.1%} of {metrics['clips']} clips right")

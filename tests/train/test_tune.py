@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 
 from sora_tf.config import RelationConfig, lite, micro, small
-from sora_tf.data import Augment
+from sora_tf.data import Augment, read_index, write_index
 from sora_tf.train import RunError, TrainConfig, evaluate_run
 from sora_tf.train.settings import usual_training
 from sora_tf.train.tune import Budget, Cost, default_space, tune, tuning
@@ -29,7 +29,7 @@ from sora_tf.train.tune.outcome import (
 )
 from sora_tf.train.tune.report import write_report
 from sora_tf.train.tune.search import search
-from sora_tf.train.tune.space import Choice, Range, applied, check_space, read_space
+from sora_tf.train.tune.space import Choice, Range, applied, check_space, read_space, usual_values
 
 SPACE = {"x": Choice((0, 1, 2, 3, 4, 5)), "kind": Choice(("a", [1, 2], None)), "y": Range(1, 8)}
 
@@ -118,6 +118,36 @@ def test_the_default_space_suits_every_preset(model):
     assert any(name.startswith("relation.") for name in space) == (model.relation is not None)
 
 
+def test_the_usual_values_are_those_of_the_configs_or_the_nearest():
+    space = read_space(
+        {
+            "dropout": [0.0, 0.4],
+            "relation.alpha": ["gcn", "attention"],
+            "relation.window": {"from": 1, "to": 9, "step": 4},
+            "extractor.block": ["conv"],
+            "training.learning_rate": {"from": 1e-2, "to": 1.0, "log": True},
+            "training.weight_decay": {"from": 1e-4, "to": 1e-1, "log": True},
+            "training.epochs": [5, 7],
+        }
+    )
+    relation = RelationConfig(window=6, alpha="attention")
+    model = replace(small(), dropout=0.3, relation=relation)
+    training = TrainConfig(epochs=7, learning_rate=1e-3, weight_decay=0.02)
+    assert usual_values(space, model, training) == {
+        "dropout": 0.4,
+        "relation.alpha": "attention",
+        "relation.window": 5,  # of 1, 5 and 9
+        "extractor.block": "conv",
+        "training.learning_rate": 1e-2,
+        "training.weight_decay": 0.02,
+        "training.epochs": 7,
+    }
+    bare = usual_values(space, replace(model, relation=None), training)
+    assert (bare["relation.alpha"], bare["relation.window"]) == ("gcn", 1)
+    assert Range(0, 10, 4).nearest(10) == 8  # the last step below the end
+    assert Range(0.5, 2.0).nearest(None) == 0.5
+
+
 # The score.
 
 
@@ -187,6 +217,19 @@ def test_the_search_reasons(tmp_path):
     # time (7 of 144 are as good).
     assert sum(scores[6:]) / 12 > sum(scores[:6]) / 6 + 0.1
     assert max(scores) >= 0.9
+
+
+@pytest.mark.parametrize("method", ["bayesian", "hyperband"])
+def test_the_first_trial_is_what_was_asked_for(method, tmp_path):
+    seen, first = [], {"x": 2, "kind": [1, 2], "y": 7}
+
+    def attempt(name, values, epochs):
+        seen.append(values)
+        return quality_of(values)
+
+    search(tmp_path / "s", SPACE, attempt, method=method, trials=4, epochs=3, first=first)
+    assert seen[0] == first
+    assert first not in seen[1:3]
 
 
 @pytest.mark.parametrize("method", ["bayesian", "hyperband"])
@@ -429,6 +472,42 @@ def test_heads_are_searched_on_features_made_once(asked, tmp_path, monkeypatch):
     assert best.cost
     history = table(run.path / "history.csv")
     assert max(float(row["val_accuracy"]) for row in history) == best.accuracy
+
+
+def test_all_clips_judge_heads_where_no_table_says_which(asked, tmp_path, monkeypatch):
+    parts = []
+    history = tuning.Trainer._history
+
+    def noted(self, model, training, part):
+        parts.append(part)
+        return history(self, model, training, part)
+
+    monkeypatch.setattr(tuning.Trainer, "_history", noted)
+    clips = [replace(clip, split=None) for clip in read_index(asked["source"])]
+    write_index(clips, tmp_path / "free.csv")
+    run = tune(
+        **{
+            **asked,
+            "source": tmp_path / "free.csv",
+            "out": tmp_path / "run",
+            "training": TrainConfig(epochs=2, batch_size=16, frozen=True, learning_rate=3e-3),
+            "space": {"dropout": [0, 0.5]},
+            "trials": 1,
+        }
+    )
+    assert json.loads((run.path / "tuner.json").read_text())["folds"] == 3
+    known = [clip for clip in read_index(run.path / "clips.csv") if clip.split != "test"]
+    assert len(parts) == 3
+    assert all(len(part.learnt) + part.count == len(known) for part in parts)
+    # Each is held out once: in all parts but one it is learnt from.
+    assert Counter(clip.path for part in parts for clip in part.learnt) == Counter(
+        {clip.path: 2 for clip in known}
+    )
+    held = sum(part.count for part in parts)
+    (outcome,) = read_outcomes(run.path / "search")
+    assert held == len(known)
+    assert outcome.accuracy * held == pytest.approx(round(outcome.accuracy * held), abs=1e-3)
+    assert outcome.values == {"dropout": micro().dropout}
 
 
 def test_a_model_that_cannot_be_scores_below_all_others(asked, tmp_path):

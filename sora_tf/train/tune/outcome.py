@@ -21,7 +21,7 @@ class Outcome:
         name: its number in the search.
         values: what was chosen from the space.
         epochs: how many it was trained for; 0 where it was not.
-        accuracy, loss: on the validation clips, of its best epoch; None where it was not trained.
+        accuracy, loss: on clips held out, of its best epoch; None where it was not trained.
         cost: what it takes; None where that was not measured.
         reason: why it does not count; "" where it does.
         score: what the search goes by; see `score_of`.
@@ -48,7 +48,7 @@ def score_of(accuracy: float, loss: float, clips: int) -> float:
     """Accuracy, and among equals the lower loss: a - (l / (1 + l)) / N, above -1.
 
     Args:
-        accuracy: share of the N validation clips that is right.
+        accuracy: share of the N clips held out that is right.
         loss: mean loss, 0 or more; its term is below the share of one clip.
         clips: N.
     """

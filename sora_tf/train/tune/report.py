@@ -67,7 +67,7 @@ def write_report(
         f"<h1>{escape(title)}</h1>",
         _summary(outcomes, asked),
         "<h2>Trials</h2>",
-        '<p class="note">A line is a trial, its colour its accuracy on the validation clips; '
+        '<p class="note">A line is a trial, its colour its accuracy on clips held out; '
         "thick is the best, dashed does not count. Hover over a line or a row to pick it out."
         "</p>",
         f'<div class="scroll">{parallel_coordinates(outcomes, space)}</div>',
@@ -102,7 +102,7 @@ def _summary(outcomes, asked):
     ]
     if counting:
         best = counting[0]
-        lines.append(f"Best: trial {best.name}, {best.accuracy:.1%} of the validation clips right.")
+        lines.append(f"Best: trial {best.name}, {best.accuracy:.1%} of clips held out right.")
         if best.cost:
             lines.append(f"It takes {best.cost.ms:.2f} ms a frame and {best.cost.mb:.2f} MB.")
         chosen = ", ".join(f"{name} = {short(value)}" for name, value in best.values.items())

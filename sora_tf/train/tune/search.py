@@ -53,6 +53,7 @@ def search(
     trials: int = 30,
     epochs: int = 30,
     seed: int = 0,
+    first: dict[str, Any] | None = None,
 ) -> None:
     """Searches for the values with the highest score, from where it stopped.
 
@@ -65,6 +66,7 @@ def search(
         trials: how many, at most.
         epochs: most epochs of a trial.
         seed: decides what is drawn.
+        first: the values of the first trial; None draws them too.
 
     Raises:
         RunError: this process is a worker and its chief has gone.
@@ -72,6 +74,7 @@ def search(
     """
     _checks.one_of("tune", "the search", method, METHODS)
     oracle = METHODS[method](_hyperparameters(space), trials, epochs, seed + 1)  # 0 is "any"
+    oracle.first = first and {name: _place(space[name], value) for name, value in first.items()}
     oracle.verbose = 0
     with contextlib.redirect_stdout(io.StringIO()):  # it tells where it goes on from
         tuner = _Tuner(oracle, space, attempt, folder)
@@ -120,6 +123,11 @@ class _Durable(keras_tuner.Oracle):
     """An oracle whose files are whole at any time, and fit each other after a kill."""
 
     trials: dict[str, Any]
+    first: dict[str, Any] | None = None
+
+    def _random_values(self):
+        drawn = super()._random_values()
+        return drawn if self.trials or self.first is None else {**drawn, **self.first}
 
     def save(self):
         write_json(self._get_oracle_fname(), self.get_state())
@@ -207,6 +215,10 @@ def _encoded(choice):
     if choice.ordered:
         return list(range(len(choice.values)))
     return [json.dumps(value) for value in choice.values]
+
+
+def _place(kind, value):
+    return value if isinstance(kind, Range) else _encoded(kind)[kind.values.index(value)]
 
 
 def _decoded(kind, value):

@@ -38,6 +38,14 @@ class Choice:
         """Where a value stands among the others, from 0 to 1."""
         return self.values.index(value) / max(1, len(self.values) - 1)
 
+    def nearest(self, value: Any) -> Any:
+        """A value, or of those there are the nearest, or else the first."""
+        if value in self.values:
+            return value
+        if not self.ordered or not isinstance(value, int | float):
+            return self.values[0]
+        return min(self.values, key=lambda one: abs(one - value))
+
 
 @dataclass(frozen=True)
 class Range:
@@ -68,6 +76,16 @@ class Range:
         """Where a value stands between the ends, from 0 to 1."""
         low, high, at = (math.log(v) if self.log else v for v in (self.low, self.high, value))
         return (at - low) / (high - low)
+
+    def nearest(self, value: Any) -> float:
+        """A number, or of those there are the nearest; the low end for what is none."""
+        if not isinstance(value, int | float):
+            return self.low
+        if self.step is not None or self.whole:
+            step = self.step or 1
+            value = self.low + round((value - self.low) / step) * step
+            value -= step * (value > self.high)
+        return min(max(value, self.low), self.high)
 
 
 Space = dict[str, Choice | Range]
@@ -159,6 +177,17 @@ def applied(
         place[setting if part else name] = value
     asked = tree.pop(TRAINING)
     return SoraConfig.from_dict(tree), TrainConfig(**asked)
+
+
+def usual_values(space: Space, model: SoraConfig, training: TrainConfig) -> dict[str, Any]:
+    """What the configs say, or the nearest to it that there is in the space."""
+    tree = {**asdict(model), TRAINING: asdict(training)}
+    found = {}
+    for name, kind in space.items():
+        part, _, setting = name.rpartition(".")
+        place = tree[part] if part else tree
+        found[name] = kind.nearest(None if place is None else place[setting if part else name])
+    return found
 
 
 def check_space(space: Space, model: SoraConfig, training: TrainConfig) -> None:

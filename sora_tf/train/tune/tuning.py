@@ -16,7 +16,7 @@ from sora_tf import _checks
 from sora_tf import config as configs
 from sora_tf._files import write_json
 from sora_tf.config import SoraConfig
-from sora_tf.data import Augment, labels_of, read_index, split, write_index
+from sora_tf.data import Augment, folds, labels_of, read_index, split, write_index
 from sora_tf.models.sora import build_sora
 from sora_tf.train.fit import train_classifier
 from sora_tf.train.run import Run, RunError
@@ -35,10 +35,11 @@ from sora_tf.train.tune.outcome import (
 )
 from sora_tf.train.tune.report import write_report
 from sora_tf.train.tune.search import METHODS, WORKER, role, search
-from sora_tf.train.tune.space import applied, check_space, default_space, read_space
+from sora_tf.train.tune.space import applied, check_space, default_space, read_space, usual_values
 from sora_tf.train.tune.trial import Trainer
 
 LOG = logging.getLogger(__name__)
+FOLDS = 3
 TUNER, TRIALS, REPORT, CLIPS = "tuner.json", "trials.csv", "report.html", "clips.csv"
 
 
@@ -61,11 +62,17 @@ def tune(
     """Searches for settings, trains the best and writes a run folder, with tuner.json (what was
     asked and found), trials.csv and report.html beside.
 
-    The score is the accuracy on the split "val", among equals the loss; "test" is looked at once,
-    by the run at the end. With a budget, a model that is outside it scores below all that are
-    inside. What a model takes does not depend on what it has learned: models trained whole are
-    measured before, and only those inside are trained; on a frozen CNN, where training takes
-    seconds, only those are measured that score better than any inside so far.
+    The first trial is what `model` and `training` say, as far as the space has it.
+
+    The score is the accuracy on clips held out, among equals the loss; "test" is looked at once,
+    by the run at the end. Held out are those of the split "val"; where a trial takes seconds, on
+    a frozen CNN, a third of "train" and "val" at a time, so that all of them judge: a few dozen
+    clips cannot tell good settings from lucky ones. A table's own splits stay as they are.
+
+    With a budget, a model that is outside it scores below all that are inside. What a model takes
+    does not depend on what it has learned: models trained whole are measured before, and only
+    those inside are trained; on a frozen CNN, where training takes seconds, only those are
+    measured that score better than any inside so far.
 
     Started again, with the same arguments, it goes on after the last trial that ended. Several
     processes with the same arguments search together as KerasTuner's chief and workers (see
@@ -121,10 +128,11 @@ def tune(
         "fit": fit,
     }
     folder = Path(out)
-    state = _begin(folder, source, asked)
+    state = _begin(folder, source, asked, data)
     decoded = Path(cache) if cache else folder / "cache"
     clips = [clip for clip in read_index(folder / CLIPS) if clip.split in ("train", "val")]
-    found = Trainer(clips, labels_of(clips), augment or Augment(), fit, decoded)
+    parts = state.get("folds", 1)
+    found = Trainer(clips, labels_of(clips), augment or Augment(), fit, decoded, parts)
     if not found.part("val"):
         raise RunError(f"no clip of {source} is in the split 'val', which scores. Add some.")
     trying = _Trying(folder, config, chosen, found, limits, measure)
@@ -132,7 +140,7 @@ def tune(
         if "best" not in state:
             search(
                 folder / "search", known, trying, method=method, trials=trials,
-                epochs=chosen.epochs, seed=chosen.seed,
+                epochs=chosen.epochs, seed=chosen.seed, first=usual_values(known, config, chosen),
             )  # fmt: skip
     finally:
         if role() != WORKER:
@@ -145,7 +153,7 @@ def tune(
     return _finish(folder, state, trying, decoded, cache is None, verbose)
 
 
-def _begin(folder, source, asked):
+def _begin(folder, source, asked, space):
     """The state of the search in a folder: a new one, or the same as before."""
     asked = json.loads(json.dumps(asked))
     path = folder / TUNER
@@ -161,11 +169,30 @@ def _begin(folder, source, asked):
         return state
     if Run(folder).exists:
         raise RunError(f"{folder} holds a run that was not tuned. Give another --out.")
-    clips = split(read_index(source), seed=asked["training"]["seed"])
+    found = read_index(source)
+    clips = split(found, seed=asked["training"]["seed"])
+    free = not any(clip.split for clip in found)
+    state = {"asked": asked, "folds": _folds_of(clips, asked["training"], space) if free else 1}
     folder.mkdir(parents=True, exist_ok=True)
     write_index(clips, folder / CLIPS)
-    write_json(path, {"asked": asked})
-    return {"asked": asked}
+    write_json(path, state)
+    return state
+
+
+def _folds_of(clips, training, space):
+    """Into how many parts the clips are dealt that take turns as those held out; 1 is not at all.
+
+    They are where every trial is trained on the same features of the clips as they are.
+    """
+    if {"training.frozen", "training.views"} & set(space):
+        return 1
+    if not training["frozen"] or training["views"]:
+        return 1
+    try:
+        folds([clip for clip in clips if clip.split in ("train", "val")], FOLDS)
+    except ValueError:
+        return 1  # too few
+    return FOLDS
 
 
 def _plain(asked):
@@ -219,7 +246,7 @@ class _Trying:
                 return self._outside(Outcome(name, values), cost)
         row = self.trainer.train(model, training)
         accuracy, loss = row["val_accuracy"], row["val_loss"]
-        score = score_of(accuracy, loss, len(self.trainer.part("val")))
+        score = score_of(accuracy, loss, self.trainer.judged)
         outcome = Outcome(name, values, training.epochs, accuracy, loss, cost, score=score)
         if self.budget and training.frozen and self._leads(score):
             cost = self._cost(model)
