@@ -111,6 +111,8 @@ def test_the_default_space_suits_every_preset(model):
     training = usual_training(model)
     space = default_space(model, training)
     check_space(read_space(space), model, training)
+    usual = usual_values(read_space(space), model, training)
+    assert applied(usual, model, training) == (model, training)  # the first trial
     assert json.loads(json.dumps(space)) == space
     # On a frozen CNN nothing that changes its features, which would have to be made again.
     cnn = {name for name in space if name in ("frames", "size") or name.startswith("extractor.")}
@@ -142,6 +144,17 @@ def test_the_usual_values_are_those_of_the_configs_or_the_nearest():
         "training.weight_decay": 0.02,
         "training.epochs": 7,
     }
+    parts = read_space(
+        {
+            "relation": [None, {"alpha": "gcn"}, {"alpha": "attention"}, {}],
+            "extractor.channels": [[4, 8], list(model.extractor.channels)],
+        }
+    )
+    assert usual_values(parts, model, training) == {
+        "relation": {"alpha": "attention"},
+        "extractor.channels": list(model.extractor.channels),
+    }
+    assert usual_values(parts, replace(model, relation=None), training)["relation"] is None
     bare = usual_values(space, replace(model, relation=None), training)
     assert (bare["relation.alpha"], bare["relation.window"]) == ("gcn", 1)
     assert Range(0, 10, 4).nearest(10) == 8  # the last step below the end

@@ -1,6 +1,7 @@
 """The search space as data: names of settings and the values each may take."""
 
 import difflib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -39,9 +40,16 @@ class Choice:
         return self.values.index(value) / max(1, len(self.values) - 1)
 
     def nearest(self, value: Any) -> Any:
-        """A value, or of those there are the nearest, or else the first."""
+        """A value, or of those there are the nearest, or else the first.
+
+        A part of a config is what a choice says of it, where that says nothing else.
+        """
         if value in self.values:
             return value
+        if isinstance(value, dict):
+            parts = [one for one in self.values if isinstance(one, dict)]
+            alike = [one for one in parts if {**value, **one} == value]
+            return (alike or self.values)[0]
         if not self.ordered or not isinstance(value, int | float):
             return self.values[0]
         return min(self.values, key=lambda one: abs(one - value))
@@ -181,7 +189,7 @@ def applied(
 
 def usual_values(space: Space, model: SoraConfig, training: TrainConfig) -> dict[str, Any]:
     """What the configs say, or the nearest to it that there is in the space."""
-    tree = {**asdict(model), TRAINING: asdict(training)}
+    tree = json.loads(json.dumps({**asdict(model), TRAINING: asdict(training)}))  # lists, as there
     found = {}
     for name, kind in space.items():
         part, _, setting = name.rpartition(".")
@@ -236,7 +244,7 @@ def default_space(model: SoraConfig, training: TrainConfig) -> dict[str, Any]:
     On a frozen CNN only what stands behind it, so that its features are made once.
     """
     rates = {
-        "dropout": [0.0, 0.25, 0.5],
+        "dropout": sorted({0.0, 0.25, 0.5, model.dropout}),
         "training.learning_rate": {"from": 3e-4, "to": 1e-2, "log": True},
         "training.weight_decay": {"from": 1e-4, "to": 1e-1, "log": True},
     }
