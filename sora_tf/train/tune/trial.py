@@ -101,13 +101,12 @@ class Trainer:
             if training.frozen:
                 network = head_of(network)
             compile_model(network, training, training.steps(len(part.learnt)))
+        shares = class_weights(part.learnt, self.labels) if training.class_weights else None
         return network.fit(
             part.learning,
             validation_data=part.held,
             epochs=training.epochs,
-            class_weight=class_weights(part.learnt, self.labels)
-            if training.class_weights
-            else None,
+            class_weight=shares,
             callbacks=[keras.callbacks.TerminateOnNaN()],
             verbose=0,
         ).history

@@ -128,7 +128,7 @@ def tune(
         "fit": fit,
     }
     folder = Path(out)
-    state = _begin(folder, source, asked, data)
+    state = _begin(folder, source, asked)
     decoded = Path(cache) if cache else folder / "cache"
     clips = [clip for clip in read_index(folder / CLIPS) if clip.split in ("train", "val")]
     parts = state.get("folds", 1)
@@ -153,7 +153,7 @@ def tune(
     return _finish(folder, state, trying, decoded, cache is None, verbose)
 
 
-def _begin(folder, source, asked, space):
+def _begin(folder, source, asked):
     """The state of the search in a folder: a new one, or the same as before."""
     asked = json.loads(json.dumps(asked))
     path = folder / TUNER
@@ -172,24 +172,25 @@ def _begin(folder, source, asked, space):
     found = read_index(source)
     clips = split(found, seed=asked["training"]["seed"])
     free = not any(clip.split for clip in found)
-    state = {"asked": asked, "folds": _folds_of(clips, asked["training"], space) if free else 1}
+    state = {"asked": asked, "folds": _folds_of(clips, asked) if free else 1}
     folder.mkdir(parents=True, exist_ok=True)
     write_index(clips, folder / CLIPS)
     write_json(path, state)
     return state
 
 
-def _folds_of(clips, training, space):
+def _folds_of(clips, asked):
     """Into how many parts the clips are dealt that take turns as those held out; 1 is not at all.
 
     They are where every trial is trained on the same features of the clips as they are.
     """
-    if {"training.frozen", "training.views"} & set(space):
+    training = asked["training"]
+    searched = {"training.frozen", "training.views"} & set(asked["space"])
+    if searched or training["views"] or not training["frozen"]:
         return 1
-    if not training["frozen"] or training["views"]:
-        return 1
+    known = [clip for clip in clips if clip.split in ("train", "val")]
     try:
-        folds([clip for clip in clips if clip.split in ("train", "val")], FOLDS)
+        folds(known, FOLDS, training["seed"])
     except ValueError:
         return 1  # too few
     return FOLDS
