@@ -12,6 +12,7 @@ bird. The last lines say what a frame costs in TFLite, one thread.
 
 import argparse
 import json
+import shutil
 import statistics
 import tempfile
 import time
@@ -25,11 +26,10 @@ from _machine import print_machine
 from accuracy_clips import contiguous
 
 from sora_tf._keras import keras
-from sora_tf._progress import progress
 from sora_tf.config import DetectorConfig
-from sora_tf.data import read_index, write_index
+from sora_tf.data import Problems, read_index, write_index
 from sora_tf.data.box_files import read_boxes
-from sora_tf.data.boxes import Boxes, joined
+from sora_tf.data.boxes import Boxes
 from sora_tf.export.detector import write_tflite
 from sora_tf.export.detector_signature import DeployableDetector
 from sora_tf.export.runtimes import open_runtime
@@ -40,10 +40,11 @@ from sora_tf.models.video_model import FRAMES
 from sora_tf.train.detection_metrics import average_precision
 from sora_tf.train.detector import train_detector, usual_detector_training
 from sora_tf.train.detector_run import DetectorRun
+from sora_tf.train.evaluate_detector import found_by
 
 MODELS = {
     "with memory": DetectorConfig(),
-    "single frames": DetectorConfig(memory=0.0),
+    "single frames": DetectorConfig(memory=0.0, remember=0.0),
     "two stages": DetectorConfig(refine=128),
 }
 BEST = next(iter(MODELS))
@@ -53,13 +54,11 @@ TEACHER = "COCO's detector"
 IN_A_ROW = 5
 
 
-def judged(detector: CocoDetector, run: DetectorRun, cache: Path) -> dict:
+def judged(detector: CocoDetector, run: DetectorRun) -> dict:
     """The detector on the frames on which a run was judged, on the classes it knows."""
     path = run.path / "coco.json"
     if not path.exists():
         import pyarrow.parquet as parquet
-
-        from sora_tf.data.box_dataset import box_dataset
 
         config = run.read_config()
         clips = [
@@ -68,27 +67,16 @@ def judged(detector: CocoDetector, run: DetectorRun, cache: Path) -> dict:
             if clip.split == "test" and clip.label in KNOWN
         ]
         known, _ = read_boxes(config.boxes, clips, KNOWN)
-        batches, found = box_dataset(
-            clips, known, frames=config.model.frames, step=config.model.step,
-            size=config.model.size, each=config.each, most=1, batch_size=1, cache=cache,
-        )  # fmt: skip
-        answers: dict[str, list[Boxes]] = {}
-        rows = zip(batches, found, strict=True)
-        for (batch, _), stretch in progress(rows, "stretches", len(found)):
-            boxes = detector.detect(batch["frames"].numpy()[0])
-            wanted = [detector.labels.index(name) for name in KNOWN]
+        answers, frames = found_by(
+            detector, clips, known, config.each, config.model.step, Problems()
+        )
+        wanted = [detector.labels.index(name) for name in KNOWN]
+        for video, boxes in answers.items():
             boxes = boxes.of(np.isin(boxes.labels, wanted))
-            labels = np.array([wanted.index(label) for label in boxes.labels], np.int64)
-            numbers = stretch.frames[boxes.frames]
-            answers.setdefault(stretch.clip.path, []).append(
-                replace(boxes, labels=labels, frames=numbers)
-            )
-        frames = {
-            path: np.unique(np.concatenate([s.frames for s in found if s.clip.path == path]))
-            for path in answers
-        }
-        given = {path: known[path].boxes for path in answers}
-        coco = average_precision(given, {p: joined(b) for p, b in answers.items()}, KNOWN, frames)
+            labels = [wanted.index(label) for label in boxes.labels]
+            answers[video] = replace(boxes, labels=np.array(labels, np.int64))
+        given = {video: known[video].boxes for video in answers}
+        coco = average_precision(given, answers, KNOWN, frames)
         table = parquet.read_table(run.path / "boxes.parquet").to_pandas()
         table = table[table.label.isin(KNOWN) & table.path.isin(answers)]
         own = {
@@ -101,6 +89,16 @@ def judged(detector: CocoDetector, run: DetectorRun, cache: Path) -> dict:
         ours = average_precision(given, own, KNOWN, frames)
         path.write_text(json.dumps({"coco": coco["map50"], "ours": ours["map50"]}))
     return json.loads(path.read_text())
+
+
+def begun(run: DetectorRun, first: DetectorRun, config: DetectorConfig) -> None:
+    """Begins a run of two stages with a first stage that was trained before."""
+    scratch = run.path.with_suffix(".part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.copytree(first.path, scratch)
+    DetectorRun(scratch).metrics_path.unlink()
+    DetectorRun(scratch).write_config(replace(first.read_config(), model=config))
+    scratch.rename(run.path)
 
 
 def frame_step(config: DetectorConfig) -> Callable[[], object]:
@@ -160,13 +158,17 @@ def main() -> None:
             training = usual_detector_training(config)
             if options.epochs:
                 training = replace(training, epochs=options.epochs)
+            run = DetectorRun(folder / name.replace(" ", "_"))
+            first = DetectorRun(folder / BEST.replace(" ", "_"))
+            if config.refine and first.finished and not run.path.exists():
+                begun(run, first, config)
             run = train_detector(
-                folder / "clips.csv", boxes, folder / name.replace(" ", "_"), model=config,
+                folder / "clips.csv", boxes, run.path, model=config,
                 each=options.each, training=training, cache=cache, verbose=0,
             )  # fmt: skip
             rows[name].append(run.read_metrics())
             if coco and name == BEST:
-                pairs.append(judged(coco, run, cache))
+                pairs.append(judged(coco, run))
             print(f"fold {number}, {name}: mAP@0.5 {rows[name][-1]['map50']:.3f}", flush=True)
         text = table(rows, pairs)
         print(text, flush=True)

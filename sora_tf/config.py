@@ -238,7 +238,11 @@ class DetectorConfig:
         blocks: inverted residuals of the head on its finest map.
         memory: whether the head sees the maps of the frame before, and the share of channels of
             each of its blocks that comes from there; 0 sees single frames.
+        remember: share of what was known of a thing on the frame before that stays: its name, its
+            score and its size are means over time; 0 knows what is on this frame alone.
         most: boxes a frame.
+        temperature: by which the logits of names are divided: a detector that learnt from few films
+            is too sure of them (Guo et al., "On Calibration of Modern Neural Networks", 2017).
         dropout: share of what is seen in the whole picture that is dropped in training.
         refine: side in pixels to which the likeliest boxes are enlarged for a second stage, which
             says where they are, and what they show, once more; 0 does without.
@@ -253,7 +257,9 @@ class DetectorConfig:
     channels: int = 64
     blocks: int = 3
     memory: float = 0.25
+    remember: float = 0.7
     most: int = 50
+    temperature: float = 2.5
     dropout: float = 0.3
     refine: int = 0
     refined: int = 4
@@ -273,6 +279,10 @@ class DetectorConfig:
         _checks.at_least(owner, "blocks", self.blocks, 1, "block", "3 is a good start.")
         _checks.at_least(owner, "most", self.most, 1, "box", "50 is a good start.")
         _checks.between(owner, "memory", self.memory, 0.0, 0.5, "0.25 is a good start.")
+        _checks.between(owner, "remember", self.remember, 0.0, 0.99, "0.7 is a good start.")
+        _checks.above(
+            owner, "temperature", self.temperature, 0.0, "", "1 leaves names as they are."
+        )
         _checks.between(owner, "dropout", self.dropout, 0.0, 0.9, "0 turns it off.")
         if self.extractor.block not in ("separable", "lite0", "lite1", "lite2"):
             raise ValueError(

@@ -74,7 +74,7 @@ def evaluate(args: argparse.Namespace) -> int:
                 f"--clips {args.clips}. Leave it out."
             )
         found = DetectorRun(args.run)
-        metrics = evaluate_detector(found, part=args.split, cache=args.cache)
+        metrics = evaluate_detector(found, part=args.split)
         return report_boxes(metrics, found.path, args)
     run = Run(args.run)
     metrics = evaluate_run(run, args.clips, part=args.split, cache=args.cache)

@@ -2,10 +2,8 @@
 
 import hashlib
 import itertools
-import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
@@ -18,62 +16,10 @@ from sora_tf.data.cache import ClipCache, clip_key
 from sora_tf.data.clip import pad
 from sora_tf.data.index import Clip
 from sora_tf.data.problems import Problems
-from sora_tf.video import VideoError, VideoFrames, frames_of, probe
+from sora_tf.data.stretches import Stretch, frames_numbered, stretches
+from sora_tf.video import VideoError, VideoFrames
 
 LEAST_LEFT = 0.4  # of a box inside a cut picture, for it to count as being there
-
-
-@dataclass(frozen=True)
-class Stretch:
-    """Some frames of one video, with what is known of them.
-
-    Args:
-        clip: where it is from.
-        frames: (n,) int64, their numbers in the video, rising.
-        fps: frames a second of the video.
-        size: width and height of the video as it is shown, pixels.
-    """
-
-    clip: Clip
-    frames: np.ndarray
-    fps: float
-    size: tuple[int, int]
-
-
-def stretches(clip: Clip, known: Annotated, frames: int, step: float, most: int) -> list[Stretch]:
-    """Stretches of a clip that end at frames whose boxes are known, evenly spread.
-
-    Args:
-        clip: the clip.
-        known: what is known of its video.
-        frames: frames of a stretch, T; a shorter clip gives what it has.
-        step: time between them, s; 0 takes the video's own.
-        most: most stretches.
-
-    Returns:
-        `most` or fewer; none where no frame's boxes are known between the clip's start and end.
-
-    Raises:
-        VideoError: the video does not open.
-    """
-    info = probe(clip.path)
-    fps = info.rate
-    every = max(1, round(step * fps))
-    first = math.ceil((clip.start or 0.0) * fps - 1e-6)
-    last = math.inf if clip.end is None else math.ceil(clip.end * fps - 1e-6) - 1
-    if info.duration:
-        last = min(last, round(info.duration * fps) - 1)
-    ends = known.frames[(known.frames >= first) & (known.frames <= last)]
-    if not len(ends):
-        return []
-    ends = np.minimum(np.maximum(ends, first + every * (frames - 1)), max(last, ends[-1]))
-    ends = np.unique(ends)
-    ends = ends[
-        ((np.arange(min(most, len(ends))) + 0.5) * len(ends) / min(most, len(ends))).astype(int)
-    ]
-    back = every * np.arange(frames)[::-1]
-    size = (info.width, info.height)
-    return [Stretch(clip, end - back[end - back >= first], fps, size) for end in ends]
 
 
 def box_dataset(
@@ -295,26 +241,3 @@ class _Reader:
         except OSError:
             return read()  # says in one sentence what is wrong with the file
         return self.cache.get(key, read)
-
-
-def frames_numbered(path: str, numbers: np.ndarray, size: tuple[int, int]) -> VideoFrames:
-    """Reads frames by number: those that the video has, the first being 0.
-
-    Args:
-        path: file or URL.
-        numbers: (n,) int64, rising.
-        size: height and width in pixels.
-
-    Raises:
-        VideoError: the video does not read, or ends before the first of them.
-    """
-    wanted, found, times = set(numbers.tolist()), [], []
-    for number, (time, frame) in enumerate(frames_of(path, size=size)):
-        if number in wanted:
-            found.append(frame)
-            times.append(time)
-        if number >= numbers[-1]:
-            break
-    if not found:
-        raise VideoError(path, "no frames", f"it has no frame {numbers[0]}")
-    return VideoFrames(np.stack(found), np.array(times), None)

@@ -33,10 +33,13 @@ class DetectorFacts(Facts):
     Args:
         threshold: the score from which on its boxes count.
         past: frames before a frame that have a say in the boxes on it.
+        remember: share of what was known of a thing that stays from frame to frame, for
+            `tasks.things.Things`.
     """
 
     threshold: float
     past: int
+    remember: float
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,8 @@ def facts(outputs: Outputs) -> Facts:
     height, width = told["size"]
     common = (tuple(told["labels"]), told["frames"], (height, width), told["fit"])
     if "threshold" in told:
-        return DetectorFacts(*common, told["frame_rate"], told["threshold"], told["past"])
+        own = (told["threshold"], told["past"], told["remember"])
+        return DetectorFacts(*common, told["frame_rate"], *own)
     return Facts(*common, told["frame_rate"])
 
 

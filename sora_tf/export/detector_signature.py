@@ -96,6 +96,7 @@ class DeployableDetector(Steps):
             frame_rate=round(self.frame_rate, 3),
             threshold=self.threshold,
             past=frames_back(self.model),
+            remember=self.config.remember,
             **more,
         )
 

@@ -11,6 +11,8 @@ import numpy as np
 
 from sora_tf.data.boxes import Boxes
 from sora_tf.export.client import Client
+from sora_tf.models.detector import FAINT
+from sora_tf.tasks.things import Things
 
 MODEL = re.compile(
     r"/v1/models/(?P<model>[^/]+)(/versions/(?P<version>\d+)|/labels/(?P<label>[^/]+))?/?$"
@@ -22,7 +24,7 @@ class ServedDetector:
     """A detector on a server as those who use one want it (`tasks.detector.Detector`).
 
     The server remembers nothing: the last frames, as many as have a say, are sent again with the
-    next, so any of several servers may answer.
+    next, so any of several servers may answer. Things are remembered on this side.
 
     Args:
         client: of the detector's server.
@@ -43,6 +45,7 @@ class ServedDetector:
         self.step = 1 / facts.frame_rate
         self._client, self._past = client, facts.past
         self._before: np.ndarray | None = None  # the last frames shown
+        self._things = Things(facts.remember, len(facts.labels))
 
     def detect(self, frames: np.ndarray, first: int = 0) -> Boxes:
         """The boxes on the next frames of a video.
@@ -57,17 +60,21 @@ class ServedDetector:
         Raises:
             ServingError: the server does not answer, or refuses.
         """
+        if first == 0:
+            self._things.forget()
         before = frames[:0] if first == 0 or self._before is None else self._before
         shown = np.concatenate([before, frames])
         self._before = shown[max(0, len(shown) - self._past) :]
-        found = self._client.detect(shown, threshold=self.threshold)[len(before) :]
+        found = self._client.detect(shown, threshold=FAINT)[len(before) :]
         rows = [(first + n, thing) for n, things in enumerate(found) for thing in things]
-        return Boxes(
+        boxes = Boxes(
             np.array([number for number, _ in rows]),
             np.array([(box.left, box.top, box.width, box.height) for _, box in rows]),
             np.array([self.labels.index(box.label) for _, box in rows]),
             np.array([box.score for _, box in rows]),
         )
+        boxes = self._things.known(boxes, range(first, first + len(frames)))
+        return boxes.of(boxes.scores >= self.threshold).clipped(*frames.shape[2:0:-1])
 
 
 def client_at(address: str) -> Client:

@@ -62,22 +62,23 @@ def best_cells(
 
 
 def best_named(
-    boxes: tf.Tensor, there: tf.Tensor, named: tf.Tensor, most: int
+    boxes: tf.Tensor, there: tf.Tensor, named: tf.Tensor, most: int, temperature: float
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The likeliest boxes with their names; a box of two likely names is there twice.
 
-    score = there·softmax(named)
+    score = there·softmax(named / temperature)
 
     Args:
         boxes, there, named: as `best_cells` gives them.
         most: boxes a picture, M.
+        temperature: of the names; above 1 makes less sure of them.
 
     Returns:
         Left, top, width and height in pixels (N, M, 4), scores from 0 to 1 (N, M) and numbers of
         classes (N, M) int32, the best first.
     """
     count, classes = named.shape[1:]
-    score = there[..., None] * tf.nn.softmax(named)  # (N, K, C)
+    score = there[..., None] * tf.nn.softmax(named / temperature)  # (N, K, C)
     flat = tf.reshape(score, [-1, count * classes])
     best, places = tf.math.top_k(flat, min(most, count * classes))  # (N, M)
     return tf.gather(boxes, places // classes, batch_dims=1), best, places % classes

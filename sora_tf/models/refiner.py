@@ -169,7 +169,7 @@ def boxes_of_maps(
         boxes = tf.concat([better, boxes[:, again:]], axis=1)
         there = tf.concat([there[:, :again] * tf.sigmoid(sure[..., 0]), there[:, again:]], axis=1)
         named = tf.concat([named[:, :again] + SAY * names, named[:, again:]], axis=1)
-    return best_named(boxes, there, named, config.most)
+    return best_named(boxes, there, named, config.most, config.temperature)
 
 
 @keras.utils.register_keras_serializable(package="sora_tf")

@@ -8,6 +8,7 @@ from sora_tf.config import DetectorConfig
 from sora_tf.data.boxes import Boxes, joined
 from sora_tf.models.detector import BOXES, boxes_of, with_boxes
 from sora_tf.models.streaming import Stream, start, streaming
+from sora_tf.tasks.things import Things
 
 
 class StreamingDetector:
@@ -39,6 +40,7 @@ class StreamingDetector:
         self.step = config.step
         self._model = streaming(with_boxes(model, config, refiner), chunk=None)
         self._stream = Stream(self._model)
+        self._things = Things(config.remember, len(labels))
 
     def detect(self, frames: np.ndarray, first: int = 0) -> Boxes:
         """The boxes on the next frames of a video.
@@ -52,12 +54,15 @@ class StreamingDetector:
         """
         if first == 0:
             self._stream.states = start(self._model)
+            self._things.forget()
         height, width = frames.shape[1:3]
         h, w = self.size
         pictures = tf.cast(frames, tf.float32)
         if (height, width) != (h, w):
             pictures = tf.image.resize(pictures, (h, w), antialias=True)
         answers = self._stream.feed(pictures[None])[BOXES][0]
-        boxes = joined([boxes_of(answer, first + place) for place, answer in enumerate(answers)])
-        boxes = boxes.of(boxes.scores >= self.threshold).scaled(width / w, height / h)
-        return boxes.clipped(width, height)
+        numbers = range(first, first + len(frames))
+        found = [boxes_of(answer, number) for number, answer in zip(numbers, answers, strict=True)]
+        boxes = joined(found).scaled(width / w, height / h).clipped(width, height)
+        boxes = self._things.known(boxes, numbers)
+        return boxes.of(boxes.scores >= self.threshold).clipped(width, height)

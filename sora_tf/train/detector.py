@@ -125,7 +125,7 @@ def train_detector(
             )  # fmt: skip
         write_learnt(run, history)
         part = "test" if part_of(clips, "test") else "val"
-        evaluate_detector(run, part=part, cache=kept, problems=problems)
+        evaluate_detector(run, part=part, problems=problems)
     if cache is None:
         shutil.rmtree(run.path / "cache", ignore_errors=True)
     return run

@@ -1,27 +1,30 @@
 """What a detector finds on clips it was not trained on."""
 
-import os
+import itertools
+import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from sora_tf._files import write_json
-from sora_tf._keras import keras
-from sora_tf._progress import counting
-from sora_tf.config import DetectorConfig
+from sora_tf._progress import progress
 from sora_tf.data import Clip, Problems, read_index
-from sora_tf.data.box_dataset import Stretch, box_dataset
 from sora_tf.data.box_files import read_boxes
 from sora_tf.data.box_table import write_boxes
 from sora_tf.data.boxes import Annotated, Boxes, joined
-from sora_tf.models.detector import boxes_of, with_boxes
-from sora_tf.models.video_model import clips_at_once
+from sora_tf.data.stretches import Stretch, walks
+from sora_tf.models.detector import FAINT
+from sora_tf.tasks.detect import StreamingDetector
+from sora_tf.tasks.detector import CHUNK, Detector
 from sora_tf.train.detection_metrics import average_precision, best_threshold
 from sora_tf.train.detector_run import DetectorRun
 from sora_tf.train.run import RunError
+from sora_tf.video import VideoError, frames_of
+
+IN_A_ROW = 8  # frames of a stretch, so that there is something to remember
 
 
 def evaluate_detector(
@@ -29,19 +32,17 @@ def evaluate_detector(
     *,
     part: str = "test",
     each: int | None = None,
-    cache: str | os.PathLike[str] | None = None,
     problems: Problems | None = None,
 ) -> dict[str, Any]:
     """Scores a detector and writes metrics.json and boxes.parquet into its run.
 
-    Every known frame of some stretches of each clip is judged, after the frames before it in its
-    stretch.
+    It is shown some stretches of each clip, in one piece where they meet, as `sora-tf detect` shows
+    it videos; every frame of them whose boxes are known is judged.
 
     Args:
         run: a run with a model.
         part: the split of its clips.
         each: most stretches of a clip; None takes as many as it was trained on.
-        cache: folder of decoded frames; None decodes afresh.
         problems: clips skipped so far; collects more.
 
     Returns:
@@ -54,22 +55,16 @@ def evaluate_detector(
     config = run.read_config()
     clips = [clip for clip in read_index(run.path / "split.csv") if clip.split == part]
     problems = Problems() if problems is None else problems
-    model = with_boxes(run.load_model(), config.model, run.load_refiner())
-    shape = config.model
+    refiner = run.load_refiner()
+    detector = StreamingDetector(run.load_model(), config.model, config.labels, FAINT, refiner)
     try:
         known, _ = read_boxes(config.boxes, clips, config.labels)
-        batches, stretches = stretches_of(
-            clips, known, shape, each=each or config.each, cache=cache, problems=problems
+        answers, frames = found_by(
+            detector, clips, known, each or config.each, detector.step, problems
         )
     except ValueError as error:
         raise RunError(f"the split {part!r} of {run.path} cannot be judged: {error}") from None
-    found = found_in_stretches(model, batches, stretches, shape.size, "judging")
-    given = {path: known[path].boxes for path in found}
-    frames = {
-        path: np.array(sorted(set(own) & set(known[path].frames.tolist())), np.int64)
-        for path, own in found.items()
-    }
-    answers = {path: joined(list(own.values())) for path, own in found.items()}
+    given = {path: known[path].boxes for path in answers}
     threshold, f1 = best_threshold(given, answers, frames)
     metrics = {
         "part": part,
@@ -83,68 +78,74 @@ def evaluate_detector(
     return metrics
 
 
-def stretches_of(
+def found_by(
+    detector: Detector,
     clips: Sequence[Clip],
     known: Mapping[str, Annotated],
-    model: DetectorConfig,
-    *,
     each: int,
-    cache: str | os.PathLike[str] | None,
+    step: float,
     problems: Problems,
-) -> tuple[tf.data.Dataset, list[Stretch]]:
-    """The stretches of some clips as a detector is shown them, in their order and as they are.
+) -> tuple[dict[str, Boxes], dict[str, np.ndarray]]:
+    """What a detector finds on clips of which something is known.
 
     Args:
-        clips, known, each, cache, problems: as in `box_dataset`.
-        model: the detector's config.
+        detector: any.
+        clips, known: as in `box_dataset`.
+        each: most stretches of a clip.
+        step: time between the frames it is shown, s; 0 shows every frame.
+        problems: collects the clips that were skipped.
 
     Returns:
-        What `box_dataset` returns; of the boxes that are known, one a frame.
+        {path: boxes in pixels of the video}, {path: numbers of the frames that were shown and whose
+        boxes are known}.
 
     Raises:
-        ValueError: as `box_dataset`.
+        ValueError: there is not one such frame.
     """
-    return box_dataset(
-        clips,
-        known,
-        frames=model.frames,
-        step=model.step,
-        size=model.size,
-        each=each,
-        most=1,
-        batch_size=clips_at_once(model.frames, model.size),
-        cache=cache,
-        problems=problems,
-    )
+    found: dict[str, list[Boxes]] = defaultdict(list)
+    shown: dict[str, list[int]] = defaultdict(list)
+    h, w = detector.size
+    for clip in progress([clip for clip in clips if clip.path in known], "clips", len(clips)):
+        try:
+            rows = walks(clip, known[clip.path], IN_A_ROW, step, each)
+            for place, numbers, pictures in _walked(clip.path, rows, detector.size):
+                boxes = detector.detect(np.stack(pictures), place)
+                boxes = replace(boxes, frames=np.array(numbers)[boxes.frames - place])
+                width, height = rows[0].size
+                found[clip.path].append(boxes.scaled(width / w, height / h))
+                shown[clip.path] += numbers
+        except VideoError as error:
+            problems.skip(clip.name, str(error))
+    frames = {path: np.intersect1d(own, known[path].frames) for path, own in shown.items()}
+    if not sum(map(len, frames.values())):
+        raise ValueError(
+            f"there must be one frame whose boxes are known, got none of {len(clips)} clips. Check "
+            "that the boxes are of these videos and times."
+        )
+    return {path: joined(found[path]) for path in frames}, frames
 
 
-def found_in_stretches(
-    model: keras.Model,
-    batches: tf.data.Dataset,
-    stretches: Sequence[Stretch],
-    size: tuple[int, int],
-    title: str,
-) -> dict[str, dict[int, Boxes]]:
-    """What a detector finds on stretches of videos.
+def _walked(
+    path: str, rows: Sequence[Stretch], size: tuple[int, int]
+) -> Iterator[tuple[int, list[int], list[np.ndarray]]]:
+    """The frames of some stretches, a few at a time: the first's place in its own, numbers, frames.
 
-    Args:
-        model: from `with_boxes`.
-        batches, stretches: from `stretches_of`.
-        size: (H, W) of its frames.
-        title: of the progress bar.
-
-    Returns:
-        {path: {number of a frame: boxes in pixels of the video, within its picture}}.
+    Goes through the video once where no stretch begins before the end of the one before.
     """
-    rows = iter(stretches)
-    found: dict[str, dict[int, Boxes]] = defaultdict(dict)
-    with counting(title) as update:
-        for done, (batch, _) in enumerate(batches, 1):
-            for answers in model.predict_on_batch(batch):
-                stretch = next(rows)
-                (width, height), (h, w) = stretch.size, size
-                for number, answer in zip(stretch.frames, answers, strict=False):
-                    boxes = boxes_of(answer, number).scaled(width / w, height / h)
-                    found[stretch.clip.path][int(number)] = boxes.clipped(width, height)
-            update(done, int(batches.cardinality()))
-    return found
+    film: Iterator[tuple[float, np.ndarray]] = iter(())
+    at, some = math.inf, False  # the number of the film's next frame; whether any was there
+    for row in rows:
+        if row.frames[0] < at:
+            film, at = iter(frames_of(path, size=size)), 0
+        for place in range(0, len(row.frames), CHUNK):
+            wanted = row.frames[place : place + CHUNK].tolist()
+            pictures = []
+            for _, picture in itertools.islice(film, int(wanted[-1] - at) + 1):
+                if at in wanted:
+                    pictures.append(picture)
+                at += 1
+            if pictures:
+                some = True
+                yield place, wanted[: len(pictures)], pictures
+    if rows and not some:
+        raise VideoError(path, "no frames", "it ends before the first frame whose boxes are known")

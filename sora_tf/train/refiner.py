@@ -1,5 +1,6 @@
 """Trains a detector's second stage on crops around its own boxes and around those given."""
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -8,17 +9,17 @@ import numpy as np
 import tensorflow as tf
 
 from sora_tf._keras import keras
+from sora_tf._progress import progress
 from sora_tf.data import Augment, Clip, Problems
 from sora_tf.data.box_dataset import box_dataset
-from sora_tf.data.boxes import NOTHING, UNSEEN, Annotated, joined
+from sora_tf.data.boxes import NOTHING, UNSEEN, Annotated, Boxes, joined
 from sora_tf.layers.crops import crops_of
-from sora_tf.models.detector import with_boxes
+from sora_tf.models.detector import boxes_of, with_boxes
 from sora_tf.models.refiner import build_refiner, windows_of
-from sora_tf.models.video_model import FRAMES
+from sora_tf.models.video_model import FRAMES, clips_at_once
 from sora_tf.train.batches import part_of
 from sora_tf.train.centre_loss import iou
 from sora_tf.train.detector_run import DetectorRun, DetectorRunConfig
-from sora_tf.train.evaluate_detector import found_in_stretches, stretches_of
 from sora_tf.train.fit import compile_model, strategy
 from sora_tf.train.keep import KeepEpochs
 from sora_tf.train.plots import plot_curves
@@ -124,8 +125,19 @@ def train_refiner(
 
 def _proposed(detector, model, clips, known, each, cache, problems, nobody):
     """What is known of videos, and beside it the detector's own boxes, of a class of their own."""
-    shown = stretches_of(clips, known, model, each=each, cache=cache, problems=problems)
-    found = found_in_stretches(detector, *shown, model.size, "proposing")
+    batches, stretches = box_dataset(
+        clips, known, frames=model.frames, step=model.step, size=model.size, each=each, most=1,
+        batch_size=clips_at_once(model.frames, model.size), cache=cache, problems=problems,
+    )  # fmt: skip
+    rows, (h, w) = iter(stretches), model.size
+    found: dict[str, dict[int, Boxes]] = defaultdict(dict)
+    for batch, _ in progress(batches, "batches", int(batches.cardinality())):
+        for answers in detector.predict_on_batch(batch):
+            stretch = next(rows)
+            width, height = stretch.size
+            for number, answer in zip(stretch.frames, answers, strict=False):
+                boxes = boxes_of(answer, number).scaled(width / w, height / h)
+                found[stretch.clip.path][int(number)] = boxes.clipped(width, height)
     made = {}
     for path, own in found.items():
         boxes = joined(list(own.values()))

@@ -10,15 +10,13 @@ from sora_tf.data import Augment, Clip
 from sora_tf.data.box_dataset import (
     NOTHING,
     UNSEEN,
-    Stretch,
     box_dataset,
-    frames_numbered,
     moved,
-    stretches,
     turned,
 )
 from sora_tf.data.boxes import Annotated, Boxes
 from sora_tf.data.problems import Problems
+from sora_tf.data.stretches import Stretch, frames_numbered, stretches, walks
 from sora_tf.video import VideoError, write
 
 FPS, LENGTH = 10, 20
@@ -85,6 +83,29 @@ def test_start_and_end_are_kept_to(film):
 def test_a_stretch_longer_than_the_film_has_what_there_is(film):
     (only,) = stretches(film, squares(), 50, 0.1, 9)
     assert only.frames.tolist() == list(range(LENGTH))
+
+
+def test_stretches_that_meet_are_one_walk(film):
+    # Every other frame is taken: 10 that are known, of which the middles of 4 parts are ends.
+    (whole,) = walks(film, squares(), frames=3, step=0.2, most=4)
+    assert whole.frames.tolist() == [0, 2, 4, 6, 8, 10, 12, 14, 16]
+    apart = walks(film, squares(), frames=2, step=0.1, most=3)
+    assert [one.frames.tolist() for one in apart] == [[2, 3], [9, 10], [15, 16]]
+
+
+def test_walks_out_of_step_stay_apart(film):
+    # Every third is known from frame 1 on, and every other taken: 7 and 13 are in step with 1.
+    taken = [one.frames.tolist() for one in walks(film, squares(range(1, 16, 3)), 3, 0.2, 3)]
+    assert taken == [[1, 3, 5, 7, 9, 11, 13]]
+    taken = [one.frames.tolist() for one in walks(film, squares(range(1, 16, 3)), 3, 0.2, 4)]
+    assert taken == [[1], [0, 2, 4, 6, 8, 10], [9, 11, 13]]
+
+
+def test_a_walk_keeps_to_its_clip(film):
+    part = Clip(film.path, "square", start=0.5, end=1.0)  # frames 5 to 9
+    (only,) = walks(part, squares(), 8, 0.1, 9)
+    assert only.frames.tolist() == [5, 6, 7, 8, 9]
+    assert walks(part, squares([0, 1, 12]), 3, 0.1, 9) == []
 
 
 def rows_of(dataset):

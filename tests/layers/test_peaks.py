@@ -1,6 +1,7 @@
 """Peaks: boxes from maps of centres."""
 
 import numpy as np
+import pytest
 
 from sora_tf.layers.peaks import SIZES, best_cells, best_named, boxes_at_cells
 
@@ -9,10 +10,11 @@ def logit(p):
     return np.log(p / (1 - p))
 
 
-def peaks(maps, stride=8, most=50):
+def peaks(maps, stride=8, most=50, temperature=1.0):
     """(N, K, 6): left, top, width, height, score, class."""
     there, named, shapes = np.split(maps, [1, maps.shape[-1] - 4], axis=-1)
-    boxes, scores, classes = best_named(*best_cells(there, named, shapes, stride, most), most)
+    cells = best_cells(there, named, shapes, stride, most)
+    boxes, scores, classes = best_named(*cells, most, temperature)
     return np.concatenate([boxes, scores.numpy()[..., None], classes.numpy()[..., None]], -1)
 
 
@@ -35,6 +37,13 @@ def test_a_peak_becomes_a_box_by_hand():
     np.testing.assert_allclose(best, [*box, 0.6, 1], rtol=1e-5)
     np.testing.assert_allclose(second, [*box, 0.2, 0], rtol=1e-5)
     assert third[4] < 0.001
+
+
+def test_a_temperature_makes_less_sure_of_names():
+    maps = empty()
+    maps[0, 1, 3, :3] = [logit(0.8), 0, 2 * np.log(3)]
+    assert peaks(maps, most=1)[0, 0, 4] == pytest.approx(0.8 * 0.9, rel=1e-5)
+    assert peaks(maps, most=1, temperature=2.0)[0, 0, 4] == pytest.approx(0.8 * 0.75, rel=1e-5)
 
 
 def test_of_one_class_the_score_is_that_of_the_centre():

@@ -1,13 +1,17 @@
 """A run's detector on videos: what it says is what its model says, in the video's pixels."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from sora_tf._keras import keras
 from sora_tf.config import DetectorConfig, ExtractorConfig
+from sora_tf.data.boxes import joined
 from sora_tf.models.detector import build_detector, with_boxes
 from sora_tf.tasks.detect import StreamingDetector
 from sora_tf.tasks.detector import every_of
+from sora_tf.tasks.things import Things
 
 CONFIG = DetectorConfig(
     frames=6,
@@ -17,6 +21,7 @@ CONFIG = DetectorConfig(
     stride=4,
     channels=16,
     blocks=1,
+    remember=0.0,
     most=3,
 )
 
@@ -54,6 +59,20 @@ def test_chunks_are_one_stream(model, frames):
         np.testing.assert_array_equal(own.labels, kept[:, 5])
         low = np.clip(kept[:, :2], 0, (96, 64))
         np.testing.assert_allclose(own.boxes[:, :2], low, atol=0.05)
+
+
+def test_it_remembers_things_across_chunks(model, frames):
+    """What it says is what `Things` makes of all that its model says."""
+    config = replace(CONFIG, remember=0.7)
+    still = frames[:1].repeat(4, axis=0)
+    found = StreamingDetector(model, config, ("cat", "dog"), 0.0)
+    parts = joined([found.detect(still[:3], 0), found.detect(still[3:], 3)])
+    plain = detector(model, 0.0).detect(still, 0)
+    known = Things(0.7, 2).known(plain, range(4)).clipped(96, 64)
+    np.testing.assert_allclose(parts.scores, known.scores, atol=1e-5)
+    np.testing.assert_allclose(parts.boxes, known.boxes, atol=0.01)
+    again = found.detect(still[3:], 0)
+    np.testing.assert_allclose(again.scores, plain.on(0).scores, atol=1e-5)
 
 
 def test_another_video_begins_anew(model, frames):

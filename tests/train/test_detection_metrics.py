@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from sora_tf.data.boxes import Boxes
-from sora_tf.train.detection_metrics import average_precision
+from sora_tf.train.detection_metrics import average_precision, best_threshold
 
 GIVEN = {
     "a": Boxes([0, 0, 1], [[0, 0, 10, 10], [50, 50, 10, 10], [0, 0, 10, 10]], [0, 0, 1]),
@@ -70,3 +70,20 @@ def test_frames_that_are_not_judged_count_for_nothing():
 def test_no_box_to_find_is_said():
     with pytest.raises(ValueError, match="there must be one box on the frames that are judged"):
         average_precision(GIVEN, GIVEN, LABELS, {"a": np.array([7])})
+
+
+def test_the_best_threshold_by_hand():
+    given = {"a": Boxes([0, 1, 2], [[0, 0, 10, 10]] * 3, [0, 0, 0])}
+    rows = [(0, 0, 0.9), (1, 50, 0.8), (1, 0, 0.7), (2, 50, 0.3)]  # right, wrong, right, wrong
+    found = {
+        "a": Boxes(
+            [frame for frame, _, _ in rows], [[left, 0, 10, 10] for _, left, _ in rows],
+            [0] * 4, [score for *_, score in rows],
+        )
+    }  # fmt: skip
+    # Down to 0.7 two of three are right, and two of three are found.
+    threshold, f1 = best_threshold(given, found, {"a": np.arange(3)})
+    assert (threshold, f1) == pytest.approx((0.5, 2 / 3))
+    few = {"a": found["a"].of([0, 1, 2])}
+    assert best_threshold(given, few, {"a": np.arange(3)})[0] == pytest.approx(0.7)
+    assert best_threshold(given, {}, {"a": np.arange(3)}) == (0.5, 0.0)
