@@ -144,8 +144,8 @@ def boxes_of_maps(
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The boxes on pictures by what the first stage says of their cells, and by the second stage.
 
-    The likeliest boxes are looked at again; both stages have a say in whether there is a thing and
-    what it is, the second one says where.
+    The likeliest boxes are looked at again. Both stages have a say in whether there is a thing,
+    what it is, and where: on films unlike those it learnt from the second errs too, and elsewhere.
 
     Args:
         there, named, shapes: as `best_cells` takes them.
@@ -165,11 +165,18 @@ def boxes_of_maps(
         said = tf.reshape(said, [-1, again, said.shape[-1]])
         sure, names, shapes = tf.split(said, [1, said.shape[-1] - 5, 4], axis=-1)
         within = boxes_in_windows(shapes) * windows[..., 2:]
-        better = tf.concat([within[..., :2] + windows[..., :2], within[..., 2:]], axis=-1)
-        boxes = tf.concat([better, boxes[:, again:]], axis=1)
+        second = tf.concat([within[..., :2] + windows[..., :2], within[..., 2:]], axis=-1)
+        boxes = tf.concat([_between(boxes[:, :again], second), boxes[:, again:]], axis=1)
         there = tf.concat([there[:, :again] * tf.sigmoid(sure[..., 0]), there[:, again:]], axis=1)
         named = tf.concat([named[:, :again] + SAY * names, named[:, again:]], axis=1)
     return best_named(boxes, there, named, config.most, config.temperature)
+
+
+def _between(one, other):
+    """Boxes (..., 4) half-way from some to others: the mean middle, sides of the mean logarithm."""
+    sides = tf.sqrt(one[..., 2:] * other[..., 2:])
+    middles = one[..., :2] + one[..., 2:] / 2 + other[..., :2] + other[..., 2:] / 2
+    return tf.concat([(middles - sides) / 2, sides], axis=-1)
 
 
 @keras.utils.register_keras_serializable(package="sora_tf")

@@ -20,7 +20,7 @@ from sora_tf.models.refiner import (
 )
 from sora_tf.models.streaming import Stream, streaming
 
-CONFIG = replace(MODEL, refine=32, refined=2)
+CONFIG = replace(MODEL, refine=32, refined=2, temperature=1.0)
 
 
 def saying(classes, *said):
@@ -73,11 +73,14 @@ def test_both_stages_have_a_say():
     np.testing.assert_allclose(boxes.numpy()[0, 0], [22 - 8, 22 - 8, 16, 16], atol=1e-4)
 
 
-def test_the_second_stage_says_where():
-    given = maps((5, 5, 0.8))  # its middle at (22, 22), a window from 6 to 38
+def test_a_box_lies_half_way_between_what_both_stages_say():
+    given = maps((5, 5, 0.8))  # 16 pixels around (22, 22), a window from 6 to 38
     boxes, *_ = boxes_of_maps(*given, PICTURE, CONFIG, saying(2, 9, 0, 0, 1, -1, -2, 0))
     left, top, width, height = boxes_in_windows(np.float32([[1, -1, -2, 0]])).numpy()[0] * 32
-    np.testing.assert_allclose(boxes.numpy()[0, 0], [6 + left, 6 + top, width, height], rtol=1e-4)
+    across, down = (6 + left + width / 2 + 22) / 2, (6 + top + height / 2 + 22) / 2
+    wide, high = np.sqrt(16 * width), np.sqrt(16 * height)
+    expected = [across - wide / 2, down - high / 2, wide, high]
+    np.testing.assert_allclose(boxes.numpy()[0, 0], expected, rtol=1e-4)
 
 
 def test_boxes_beyond_those_looked_at_stay_as_they_are():
