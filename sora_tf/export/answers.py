@@ -34,7 +34,7 @@ class DetectorFacts(Facts):
         threshold: the score from which on its boxes count.
         past: frames before a frame that have a say in the boxes on it.
         remember: share of what was known of a thing that stays from frame to frame, for
-            `tasks.things.Things`.
+            `tasks.thing_memory.ThingMemory`.
     """
 
     threshold: float

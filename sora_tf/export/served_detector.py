@@ -12,7 +12,7 @@ import numpy as np
 from sora_tf.data.boxes import Boxes
 from sora_tf.export.client import Client
 from sora_tf.models.detector import FAINT
-from sora_tf.tasks.things import Things
+from sora_tf.tasks.thing_memory import ThingMemory
 
 MODEL = re.compile(
     r"/v1/models/(?P<model>[^/]+)(/versions/(?P<version>\d+)|/labels/(?P<label>[^/]+))?/?$"
@@ -45,7 +45,7 @@ class ServedDetector:
         self.step = 1 / facts.frame_rate
         self._client, self._past = client, facts.past
         self._before: np.ndarray | None = None  # the last frames shown
-        self._things = Things(facts.remember, len(facts.labels))
+        self._things = ThingMemory(facts.remember, len(facts.labels))
 
     def detect(self, frames: np.ndarray, first: int = 0) -> Boxes:
         """The boxes on the next frames of a video.

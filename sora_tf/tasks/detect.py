@@ -8,7 +8,7 @@ from sora_tf.config import DetectorConfig
 from sora_tf.data.boxes import Boxes, joined
 from sora_tf.models.detector import BOXES, boxes_of, with_boxes
 from sora_tf.models.streaming import Stream, start, streaming
-from sora_tf.tasks.things import Things
+from sora_tf.tasks.thing_memory import ThingMemory
 
 
 class StreamingDetector:
@@ -40,7 +40,7 @@ class StreamingDetector:
         self.step = config.step
         self._model = streaming(with_boxes(model, config, refiner), chunk=None)
         self._stream = Stream(self._model)
-        self._things = Things(config.remember, len(labels))
+        self._things = ThingMemory(config.remember, len(labels))
 
     def detect(self, frames: np.ndarray, first: int = 0) -> Boxes:
         """The boxes on the next frames of a video.

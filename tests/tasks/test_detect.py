@@ -11,7 +11,7 @@ from sora_tf.data.boxes import joined
 from sora_tf.models.detector import build_detector, with_boxes
 from sora_tf.tasks.detect import StreamingDetector
 from sora_tf.tasks.detector import every_of
-from sora_tf.tasks.things import Things
+from sora_tf.tasks.thing_memory import ThingMemory
 
 CONFIG = DetectorConfig(
     frames=6,
@@ -62,13 +62,13 @@ def test_chunks_are_one_stream(model, frames):
 
 
 def test_it_remembers_things_across_chunks(model, frames):
-    """What it says is what `Things` makes of all that its model says."""
+    """What it says is what `ThingMemory` makes of all that its model says."""
     config = replace(CONFIG, remember=0.7)
     still = frames[:1].repeat(4, axis=0)
     found = StreamingDetector(model, config, ("cat", "dog"), 0.0)
     parts = joined([found.detect(still[:3], 0), found.detect(still[3:], 3)])
     plain = detector(model, 0.0).detect(still, 0)
-    known = Things(0.7, 2).known(plain, range(4)).clipped(96, 64)
+    known = ThingMemory(0.7, 2).known(plain, range(4)).clipped(96, 64)
     np.testing.assert_allclose(parts.scores, known.scores, atol=1e-5)
     np.testing.assert_allclose(parts.boxes, known.boxes, atol=0.01)
     again = found.detect(still[3:], 0)

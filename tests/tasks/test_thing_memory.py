@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sora_tf.data.boxes import Boxes, joined
-from sora_tf.tasks.things import FAINT, Things
+from sora_tf.tasks.thing_memory import FAINT, ThingMemory
 
 
 def on(frame, *rows):
@@ -16,7 +16,7 @@ def on(frame, *rows):
 
 
 def test_scores_and_sizes_are_means_by_hand():
-    things = Things(0.5, 2)
+    things = ThingMemory(0.5, 2)
     first = things.known(on(0, (10, 10, 8, 16, 0, 0.6), (10, 10, 8, 16, 1, 0.2)), [0])
     np.testing.assert_allclose(first.scores, [0.6, 0.2], rtol=1e-6)
     # Weights 0.5 and 1: a third is the old. Middle (16, 20); sides 8^(1/3)·16^(2/3), 16.
@@ -32,14 +32,14 @@ def test_scores_and_sizes_are_means_by_hand():
 
 
 def test_a_name_does_not_flicker():
-    things = Things(0.9, 2)
+    things = ThingMemory(0.9, 2)
     said = [0, 0, 0, 1, 0, 0]
     found = [things.known(on(n, (5, 5, 9, 9, label, 0.8)), [n]) for n, label in enumerate(said)]
     assert [boxes.labels[boxes.scores.argmax()] for boxes in found] == [0] * 6
 
 
 def test_each_goes_on_with_the_one_nearest_to_it():
-    things = Things(0.5, 1)
+    things = ThingMemory(0.5, 1)
     things.known(on(0, (0, 0, 10, 10, 0, 0.9), (100, 0, 10, 10, 0, 0.3)), [0])
     near = on(1, (103, 0, 10, 10, 0, 0.6), (4, 0, 10, 10, 0, 0.6), (8, 0, 10, 10, 0, 0.6))
     found = things.known(near, [1])
@@ -49,27 +49,27 @@ def test_each_goes_on_with_the_one_nearest_to_it():
 
 
 def test_what_is_out_of_reach_is_another_thing():
-    things = Things(0.5, 1)
+    things = ThingMemory(0.5, 1)
     things.known(on(0, (0, 0, 10, 10, 0, 0.9)), [0])
     assert things.known(on(1, (11, 0, 10, 10, 0, 0.5)), [1]).scores == pytest.approx([0.5])
 
 
 def test_a_frame_without_it_ends_a_thing():
-    things = Things(0.5, 1)
+    things = ThingMemory(0.5, 1)
     things.known(on(0, (0, 0, 10, 10, 0, 0.9)), [0])
     assert len(things.known(Boxes.none(), [1])) == 0
     assert things.known(on(2, (0, 0, 10, 10, 0, 0.5)), [2]).scores == pytest.approx([0.5])
 
 
 def test_what_is_hardly_there_is_not_remembered():
-    things = Things(0.5, 1)
+    things = ThingMemory(0.5, 1)
     things.known(on(0, (0, 0, 10, 10, 0, 0.04)), [0])
     assert things.known(on(1, (0, 0, 10, 10, 0, 0.5)), [1]).scores == pytest.approx([0.5])
     assert things.known(on(2, (0, 0, 10, 10, 0, 0.04)), [2]).scores == pytest.approx([0.04])
 
 
 def test_another_video_begins_anew():
-    things = Things(0.5, 1)
+    things = ThingMemory(0.5, 1)
     things.known(on(0, (0, 0, 10, 10, 0, 0.9)), [0])
     things.forget()
     assert things.known(on(0, (0, 0, 10, 10, 0, 0.5)), [0]).scores == pytest.approx([0.5])
@@ -77,7 +77,7 @@ def test_another_video_begins_anew():
 
 def test_nothing_kept_changes_nothing():
     boxes = on(3, (0, 0, 10, 10, 1, 0.9), (1, 1, 5, 5, 0, 1e-6))
-    assert Things(0.0, 2).known(boxes, [3]) is boxes
+    assert ThingMemory(0.0, 2).known(boxes, [3]) is boxes
 
 
 BOX = st.tuples(
@@ -90,8 +90,8 @@ BOX = st.tuples(
 def test_whatever_is_found(frames, keep):
     """Frame by frame or at once is the same; scores stay in range, middles where they were."""
     given = [on(number, *rows) for number, rows in enumerate(frames)]
-    whole = Things(keep, 3).known(joined(given), range(len(frames)))
-    things = Things(keep, 3)
+    whole = ThingMemory(keep, 3).known(joined(given), range(len(frames)))
+    things = ThingMemory(keep, 3)
     parts = joined([things.known(boxes, [number]) for number, boxes in enumerate(given)])
     for name in ("frames", "boxes", "labels", "scores"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))

@@ -6,12 +6,13 @@ import numpy as np
 
 from sora_tf.data.boxes import Boxes, joined
 from sora_tf.models.detector import FAINT
+from sora_tf.tasks.tracking.things import things, wider
 
 REACH = 1.0  # longest sides of the larger box that a thing moves at most from frame to frame
 LIKELY = 0.05  # score from which on there is something to remember
 
 
-class Things:
+class ThingMemory:
     """The things on the last frame of a video, with means over time of what was said of them.
 
     A box goes on with the thing on the frame before whose middle is nearest to its own, where that
@@ -40,7 +41,7 @@ class Things:
         """What is known of the things on the next frames.
 
         Args:
-            boxes: found on them; boxes in the same place are one thing of many names.
+            boxes: found on them; boxes of one place with different names are one thing.
             frames: the numbers of all that were looked at, in their order.
 
         Returns:
@@ -53,11 +54,10 @@ class Things:
 
     def _on(self, boxes: Boxes, number: int) -> Boxes:
         """The same for one frame, by whose things it goes on."""
-        places, which = np.unique(boxes.boxes.astype(np.float64), axis=0, return_inverse=True)
-        which = which.reshape(-1)
-        scores = np.zeros((len(places), self._classes))
-        np.maximum.at(scores, (which, boxes.labels), boxes.scores)
-        likely = scores.sum(axis=1) >= LIKELY
+        found = things(boxes)
+        places = boxes.boxes[found.rows].astype(np.float64)
+        scores = wider(found.beliefs, self._classes)
+        likely = found.scores >= LIKELY
         means = np.concatenate([np.log(places[:, 2:]), scores], axis=1)
         before = self._before(places, likely)
         goes_on = before >= 0
