@@ -88,7 +88,7 @@ def _said(places: np.ndarray, means: np.ndarray, number: int) -> Boxes:
     """Boxes around the same middles, of the mean size, for each name with a score."""
     sides, scores = np.exp(means[:, :2]), means[:, 2:]
     boxes = np.concatenate([places[:, :2] + (places[:, 2:] - sides) / 2, sides], axis=1)
-    things, labels = np.nonzero(scores >= FAINT)
-    order = np.argsort(-scores[things, labels], kind="stable")
-    things, labels = things[order], labels[order]
-    return Boxes(np.full(len(order), number), boxes[things], labels, scores[things, labels])
+    rows, labels = np.nonzero(scores >= FAINT)
+    order = np.argsort(-scores[rows, labels], kind="stable")
+    rows, labels = rows[order], labels[order]
+    return Boxes(np.full(len(order), number), boxes[rows], labels, scores[rows, labels])

@@ -105,7 +105,8 @@ def found_by(
     found: dict[str, list[Boxes]] = defaultdict(list)
     shown: dict[str, list[int]] = defaultdict(list)
     h, w = detector.size
-    for clip in progress([clip for clip in clips if clip.path in known], "clips", len(clips)):
+    of_known = [clip for clip in clips if clip.path in known]
+    for clip in progress(of_known, "clips", len(of_known)):
         try:
             rows = walks(clip, known[clip.path], IN_A_ROW, step, each)
             for place, numbers, pictures in _walked(clip.path, rows, detector.size):
