@@ -16,7 +16,7 @@ from sora_tf.export.clips import ClipSet, spread
 from sora_tf.export.detector_check import BOUNDS, judge, table
 from sora_tf.export.detector_signature import (
     DeployableDetector,
-    boxes_found,
+    boxes_on_frame,
     detect_function,
     encoded_function,
     served_function,
@@ -35,7 +35,6 @@ from sora_tf.export.signature import (
     step_spec,
 )
 from sora_tf.export.tflite import CALIBRATED, STEP, Clips, converted, step_samples, write_file
-from sora_tf.models.streaming import start
 from sora_tf.models.video_model import FRAMES, MASK
 from sora_tf.train.detector_run import DETECTOR, DetectorRun
 
@@ -134,14 +133,19 @@ def _gather(
 
 
 def _answers(what: DeployableDetector, clips: ClipSet) -> dict[str, np.ndarray]:
-    """What Keras itself says, (N, T, ...) each."""
-    run = tf.function(what.chunk)
+    """What Keras itself says, frame by frame, (N, T, ...) each."""
+    run, spec = tf.function(detect_function(what)), what.taken(1)
     parts: dict[str, list[np.ndarray]] = {}
     for frames in clips.frames:
-        given = {FRAMES: tf.cast(frames[None], tf.float32), **start(what.chunk)}
-        found = boxes_found(run(given), given[FRAMES], what)
-        for name, value in found.items():
-            parts.setdefault(name, []).append(value.numpy()[0])
+        given = {name: tf.zeros(of.shape, of.dtype) for name, of in spec.items()}
+        rows: dict[str, list[np.ndarray]] = {}
+        for frame in frames:
+            found = run({**given, FRAMES: tf.constant(frame[None, None])})
+            given = {name: found.get(name, value) for name, value in given.items()}
+            for name in found.keys() - spec.keys():
+                rows.setdefault(name, []).append(found[name].numpy()[0, 0])
+        for name, own in rows.items():
+            parts.setdefault(name, []).append(np.stack(own))
     return {name: np.stack(values) for name, values in parts.items()}
 
 
@@ -161,7 +165,7 @@ def write_saved_model(what: DeployableDetector, path: Path) -> dict[str, Any]:
     found = {
         "serving_default": Endpoint(served_function(what), [pictures]),
         "jpeg": Endpoint(encoded_function(what), [encoded]),
-        STEP: Endpoint(detect_function(what), [step_spec(what, None)]),
+        STEP: Endpoint(detect_function(what), [what.taken(None)]),
         FACTS: facts_endpoint(what),
     }
     write_served(what, found, path)
@@ -170,8 +174,9 @@ def write_saved_model(what: DeployableDetector, path: Path) -> dict[str, Any]:
 
 def _onnx(what: DeployableDetector, path: Path) -> dict[str, Any]:
     told = {LABELS: "\n".join(what.labels), "sora_tf": what.facts_json()}
-    function = distinct(detect_function(what), what.states)
-    convert(function, [step_spec(what, None)], told, path)
+    spec = what.taken(None)
+    function = distinct(detect_function(what), spec.keys() - {FRAMES})
+    convert(function, [spec], told, path)
     return {"operations": onnx_operations(path)}
 
 
@@ -199,8 +204,8 @@ def write_tflite(
         name: tf.TensorSpec((1, *tensor.shape[1:]), tensor.dtype, name)
         for name, tensor in zip(what.model.output_names, what.model.outputs, strict=True)
     }
-    maps[FRAMES] = step_spec(what, 1)[FRAMES]
-    boxes = {STEP: Endpoint(lambda given: boxes_found(given, given[FRAMES], what), [maps])}
+    maps |= {name: what.taken(1)[name] for name in (FRAMES, *what.things)}
+    boxes = {STEP: Endpoint(lambda given: boxes_on_frame(given, what), [maps])}
     nothing = {STEP: lambda: iter(())}
     behind = "float32" if kind == "float32" else "float16"
     model = flatbuffer.chained(network, converted(what.networks, boxes, behind, nothing))

@@ -21,8 +21,11 @@ from sora_tf.export.signature import (
     fitted_frames,
     in_float32,
     step_function,
+    step_spec,
 )
 from sora_tf.layers.frames import length_of
+from sora_tf.layers.peaks import best_named
+from sora_tf.layers.remembered import remembered, width_of_things
 from sora_tf.models.detector import (
     NAMED,
     SHAPES,
@@ -31,13 +34,14 @@ from sora_tf.models.detector import (
     frames_back,
     in_parts,
 )
-from sora_tf.models.refiner import boxes_of_maps
+from sora_tf.models.refiner import things_of_maps
 from sora_tf.models.streaming import start, streaming
 from sora_tf.models.video_model import FRAMES
 from sora_tf.train.detector_run import DETECTOR, DetectorRun
 from sora_tf.video import VideoError, probe
 
 BOXES, SCORES, CLASSES = "boxes", "box_scores", "box_classes"
+THINGS = "state_things"
 PROBED = 20  # videos whose rate is looked up
 
 
@@ -85,6 +89,22 @@ class DeployableDetector(Steps):
         """The model on any number of frames at once."""
         return streaming(self.model, chunk=None)
 
+    @property
+    def things(self) -> dict[str, tf.TensorSpec]:
+        """What a step is given of things: `THINGS` (None, K, 7 + C); nothing without memory."""
+        if not self.config.remember:
+            return {}
+        _, h, w, classes = self.model.get_layer(NAMED).output.shape
+        shape = (None, min(self.config.most, h * w), width_of_things(classes))
+        return {THINGS: tf.TensorSpec(shape, tf.float32, THINGS)}
+
+    def taken(self, batch: int | None) -> dict[str, tf.TensorSpec]:
+        """See `Steps`: what the network takes, and the things on the last frame."""
+        things = {
+            n: tf.TensorSpec((batch, *s.shape[1:]), s.dtype, n) for n, s in self.things.items()
+        }
+        return {**step_spec(self, batch), **things}
+
     def facts_json(self, **more: Any) -> str:
         """See `Steps`."""
         return facts_text(
@@ -119,9 +139,9 @@ def detect_function(what: DeployableDetector) -> Callable[[Tensors], Tensors]:
     step = step_function(what)
 
     def detect(inputs: Tensors) -> Tensors:
-        found = step(inputs)
+        found = step({name: inputs[name] for name in (FRAMES, *what.states)})
         states = {name: found[name] for name in what.states}
-        return {**boxes_found(found, inputs[FRAMES], what), **states}
+        return {**boxes_on_frame({**found, **inputs}, what), **states}
 
     return detect
 
@@ -177,10 +197,42 @@ def _named_boxes(what, fitted, shown):
 
 def boxes_found(maps: Tensors, frames: tf.Tensor, what: DeployableDetector) -> Tensors:
     """What `in_parts` says of clips (B, n, H, W, 3), with the second stage, as boxes."""
+    boxes, scores = _things(maps, frames, what)
+    return _by_frame(boxes, scores, length_of(frames, 1), what)
+
+
+def boxes_on_frame(given: Tensors, what: DeployableDetector) -> Tensors:
+    """The boxes on a frame by what `in_parts` says of it, with the things on the last frame.
+
+    Args:
+        given: the maps, the frame (B, 1, H, W, 3) and `THINGS`, where it has them.
+        what: the detector.
+
+    Returns:
+        What `detect_function` says of boxes, and the new `THINGS`.
+    """
+    boxes, scores = _things(given, given[FRAMES], what)
+    if not what.things:
+        return _by_frame(boxes, scores, 1, what)
+    limit = tf.constant(what.config.size[::-1], tf.float32)
+    first = tf.clip_by_value(boxes[..., :2], 0.0, limit)
+    last = tf.clip_by_value(boxes[..., :2] + boxes[..., 2:], 0.0, limit)
+    boxes = tf.concat([first, last - first], axis=-1)
+    boxes, scores, things = remembered(boxes, scores, given[THINGS], what.config.remember)
+    return {**_by_frame(boxes, scores, 1, what), THINGS: things}
+
+
+def _things(maps, frames, what):
+    """Boxes (B·n, K, 4) and scores (B·n, K, C) on clips (B, n, H, W, 3)."""
     parts = maps[THERE], maps[NAMED], maps[SHAPES]
     pictures = tf.reshape(frames, [-1, *frames.shape[2:]])
-    boxes, scores, classes = boxes_of_maps(*parts, pictures, what.config, what.refiner)
-    count, most = length_of(frames, 1), scores.shape[1]
+    return things_of_maps(*parts, pictures, what.config, what.refiner)
+
+
+def _by_frame(boxes, scores, count, what):
+    """The likeliest boxes and names, (B, n, M, ...) each."""
+    boxes, scores, classes = best_named(boxes, scores, what.config.most)
+    most = scores.shape[1]
     return {
         BOXES: tf.reshape(boxes, [-1, count, most, 4]),
         SCORES: tf.reshape(scores, [-1, count, most]),

@@ -117,17 +117,22 @@ def merged(models: Sequence[Any]) -> Any:
 def chained(first: Any, second: Any) -> Any:
     """Two models of one graph each as one graph, so that each may have numbers of its own kind.
 
-    What the first answers or is given goes into the second by name; answers that the second does
-    not take stand beside its own, under the first's signature.
+    What the first answers or is given goes into the second by name. Answers that the second does
+    not take stand beside its own, and what it is given besides beside what the first is, under the
+    first's signature.
     """
     model = merged([first, second])
     (one, two), (given, taken) = model.subgraphs, model.signatureDefs
     passed = {entry.name: entry for entry in given.outputs}
     shared = {entry.name: entry for entry in given.inputs}
-    places = {
-        entry.tensorIndex: (passed.pop(entry.name, None) or shared[entry.name]).tensorIndex
-        for entry in taken.inputs
-    }
+    places: dict[int, int] = {}
+    besides = []
+    for entry in taken.inputs:
+        known = passed.pop(entry.name, None) or shared.get(entry.name)
+        if known is None:
+            besides.append(entry)
+        else:
+            places[entry.tensorIndex] = known.tensorIndex
     for number, tensor in enumerate(two.tensors):
         if number not in places:
             places[number] = len(one.tensors)
@@ -137,9 +142,11 @@ def chained(first: Any, second: Any) -> Any:
         operator.inputs = [places[number] for number in operator.inputs]
         operator.outputs = [places[number] for number in operator.outputs]
     one.operators += two.operators
-    for entry in taken.outputs:
+    for entry in [*taken.outputs, *besides]:
         entry.tensorIndex = places[entry.tensorIndex]
+    given.inputs = [*given.inputs, *besides]
     given.outputs = [*passed.values(), *taken.outputs]
+    one.inputs = [entry.tensorIndex for entry in given.inputs]
     one.outputs = [entry.tensorIndex for entry in given.outputs]
     model.subgraphs, model.signatureDefs = [one], [given]
     return model

@@ -21,7 +21,6 @@ from sora_tf.export.signature import (
     endpoints,
     write_endpoints,
 )
-from sora_tf.models.streaming import start
 from sora_tf.models.video_model import FRAMES
 
 WARMUP = Path("assets.extra") / "tf_serving_warmup_requests"
@@ -86,7 +85,8 @@ def example_request(what: Steps, name: str) -> dict[str, np.ndarray]:
         example = tf.train.Example(features=tf.train.Features(feature={FRAMES: feature}))
         return {"inputs": np.array([example.SerializeToString()], object)}
     if name == "step":
-        states = {name: zeros.numpy() for name, zeros in start(what.step).items()}
+        taken = what.taken(1).items()
+        states = {name: np.zeros(of.shape, of.dtype.as_numpy_dtype) for name, of in taken}
         return {**states, FRAMES: clip[None, :1]}
     return {FRAMES: clip[None]}
 

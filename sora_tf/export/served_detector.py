@@ -28,7 +28,8 @@ class ServedDetector:
 
     Args:
         client: of the detector's server.
-        threshold: smallest score of a box; None is what the model says.
+        threshold: from how likely on a thing counts, all its names together; None is what the
+            model says.
     Attributes:
         labels, threshold: as the model says, or as given.
         size: (H, W) of frames that need not be scaled.
@@ -45,7 +46,7 @@ class ServedDetector:
         self.step = 1 / facts.frame_rate
         self._client, self._past = client, facts.past
         self._before: np.ndarray | None = None  # the last frames shown
-        self._things = ThingMemory(facts.remember, len(facts.labels))
+        self._things = ThingMemory(facts.remember, len(facts.labels), self.threshold)
 
     def detect(self, frames: np.ndarray, first: int = 0) -> Boxes:
         """The boxes on the next frames of a video.
@@ -55,7 +56,7 @@ class ServedDetector:
             first: the number of the first; 0 begins another video.
 
         Returns:
-            Boxes in pixels of the frames given.
+            Boxes in pixels of the frames given, one for every name of a thing.
 
         Raises:
             ServingError: the server does not answer, or refuses.
@@ -74,7 +75,7 @@ class ServedDetector:
             np.array([box.score for _, box in rows]),
         )
         boxes = self._things.known(boxes, range(first, first + len(frames)))
-        return boxes.of(boxes.scores >= self.threshold).clipped(*frames.shape[2:0:-1])
+        return boxes.clipped(*frames.shape[2:0:-1])
 
 
 def client_at(address: str) -> Client:

@@ -74,6 +74,10 @@ class Steps:
         named = zip(self.step.input_names, self.step.inputs, strict=True)
         return {n: tf.TensorSpec(t.shape, t.dtype, n) for n, t in named if n != FRAMES}
 
+    def taken(self, batch: int | None) -> dict[str, tf.TensorSpec]:
+        """What a step of this many clips takes once it is exported, frame and states."""
+        return step_spec(self, batch)
+
     @property
     def labels_text(self) -> str:
         """The class names as text, a line each."""

@@ -61,24 +61,31 @@ def best_cells(
     return _boxes(cells, shapes, stride), best, names
 
 
+def named_scores(there: tf.Tensor, named: tf.Tensor, temperature: float) -> tf.Tensor:
+    """How likely each box is a thing of each class: there·softmax(named / temperature), (N, K, C).
+
+    Args:
+        there, named: as `best_cells` gives them.
+        temperature: of the names; above 1 makes less sure of them.
+    """
+    return there[..., None] * tf.nn.softmax(named / temperature)
+
+
 def best_named(
-    boxes: tf.Tensor, there: tf.Tensor, named: tf.Tensor, most: int, temperature: float
+    boxes: tf.Tensor, scores: tf.Tensor, most: int
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """The likeliest boxes with their names; a box of two likely names is there twice.
 
-    score = there·softmax(named / temperature)
-
     Args:
-        boxes, there, named: as `best_cells` gives them.
+        boxes: (N, K, 4).
+        scores: (N, K, C), as `named_scores` gives them.
         most: boxes a picture, M.
-        temperature: of the names; above 1 makes less sure of them.
 
     Returns:
         Left, top, width and height in pixels (N, M, 4), scores from 0 to 1 (N, M) and numbers of
         classes (N, M) int32, the best first.
     """
-    count, classes = named.shape[1:]
-    score = there[..., None] * tf.nn.softmax(named / temperature)  # (N, K, C)
-    flat = tf.reshape(score, [-1, count * classes])
+    count, classes = scores.shape[1:]
+    flat = tf.reshape(scores, [-1, count * classes])
     best, places = tf.math.top_k(flat, min(most, count * classes))  # (N, M)
     return tf.gather(boxes, places // classes, batch_dims=1), best, places % classes

@@ -177,7 +177,7 @@ def with_boxes(
 
 
 def in_parts(model: keras.Model) -> VideoModel:
-    """The same detector with what it says side by side apart, as `boxes_of_maps` takes it.
+    """The same detector with what it says side by side apart, as `things_of_maps` takes it.
 
     In a model of 8 bits each then has a range of its own.
 

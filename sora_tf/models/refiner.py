@@ -13,7 +13,7 @@ from sora_tf import _checks
 from sora_tf._keras import keras
 from sora_tf.config import DetectorConfig
 from sora_tf.layers.crops import crops_of
-from sora_tf.layers.peaks import best_cells, best_named
+from sora_tf.layers.peaks import best_cells, best_named, named_scores
 from sora_tf.models.backbones import LITE, load_imagenet
 from sora_tf.models.convolutions import conv, inverted_residual, norm
 from sora_tf.models.extractor import BLOCKS, without_memory
@@ -134,15 +134,15 @@ def refiner_head(maps: list[tf.Tensor], config: DetectorConfig, num_classes: int
     return layers.Concatenate(name="said")(said)
 
 
-def boxes_of_maps(
+def things_of_maps(
     there: tf.Tensor,
     named: tf.Tensor,
     shapes: tf.Tensor,
     pictures: tf.Tensor,
     config: DetectorConfig,
     refiner: keras.Model | None = None,
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The boxes on pictures by what the first stage says of their cells, and by the second stage.
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The things on pictures by what the first stage says of their cells, and by the second stage.
 
     The likeliest boxes are looked at again. Both stages have a say in whether there is a thing,
     what it is, and where: on films unlike those it learnt from the second errs too, and elsewhere.
@@ -154,7 +154,8 @@ def boxes_of_maps(
         refiner: from `build_refiner`; None leaves the boxes as they are.
 
     Returns:
-        What `best_named` gives.
+        Boxes (N, K, 4), and how likely each is a thing of each class (N, K, C): what `best_named`
+        takes.
     """
     boxes, there, named = best_cells(there, named, shapes, config.stride, config.most)
     if refiner is not None:
@@ -169,7 +170,7 @@ def boxes_of_maps(
         boxes = tf.concat([_between(boxes[:, :again], second), boxes[:, again:]], axis=1)
         there = tf.concat([there[:, :again] * tf.sigmoid(sure[..., 0]), there[:, again:]], axis=1)
         named = tf.concat([named[:, :again] + SAY * names, named[:, again:]], axis=1)
-    return best_named(boxes, there, named, config.most, config.temperature)
+    return boxes, named_scores(there, named, config.temperature)
 
 
 def _between(one, other):
@@ -181,11 +182,11 @@ def _between(one, other):
 
 @keras.utils.register_keras_serializable(package="sora_tf")
 class FoundBoxes(keras.layers.Layer):
-    """`boxes_of_maps` as a layer of one output.
+    """`things_of_maps` by their names, as a layer of one output.
 
     Args:
         config: what the detector was built from.
-        refiner: as in `boxes_of_maps`.
+        refiner: as in `things_of_maps`.
     Call arguments:
         inputs: [(N, h, w, 1 + C + 4), what `best_cells` takes, side by side; pictures].
     Output: (N, K, 6): left, top, width, height in pixels, score and number of the class.
@@ -200,9 +201,8 @@ class FoundBoxes(keras.layers.Layer):
         """Finds the boxes; see the class."""
         maps, pictures = inputs
         there, named, shapes = tf.split(maps, [1, maps.shape[-1] - 5, 4], axis=-1)
-        boxes, scores, classes = boxes_of_maps(
-            there, named, shapes, pictures, self.config, self.refiner
-        )
+        things = things_of_maps(there, named, shapes, pictures, self.config, self.refiner)
+        boxes, scores, classes = best_named(*things, self.config.most)
         classes = tf.cast(classes, boxes.dtype)
         return tf.concat([boxes, scores[..., None], classes[..., None]], axis=-1)
 

@@ -18,7 +18,7 @@ class StreamingDetector:
         model: from `build_detector`.
         config: what it was built from.
         labels: its class names.
-        threshold: smallest score of a box.
+        threshold: from how likely on a thing counts, all its names together.
         refiner: its second stage, from `build_refiner`, where it has one.
     Attributes:
         labels, threshold: as given.
@@ -40,7 +40,7 @@ class StreamingDetector:
         self.step = config.step
         self._model = streaming(with_boxes(model, config, refiner), chunk=None)
         self._stream = Stream(self._model)
-        self._things = ThingMemory(config.remember, len(labels))
+        self._things = ThingMemory(config.remember, len(labels), threshold)
 
     def detect(self, frames: np.ndarray, first: int = 0) -> Boxes:
         """The boxes on the next frames of a video.
@@ -50,7 +50,7 @@ class StreamingDetector:
             first: the number of the first; 0 begins another video.
 
         Returns:
-            Boxes in pixels of the frames given.
+            Boxes in pixels of the frames given, one for every name of a thing.
         """
         if first == 0:
             self._stream.states = start(self._model)
@@ -64,5 +64,4 @@ class StreamingDetector:
         numbers = range(first, first + len(frames))
         found = [boxes_of(answer, number) for number, answer in zip(numbers, answers, strict=True)]
         boxes = joined(found).scaled(width / w, height / h).clipped(width, height)
-        boxes = self._things.known(boxes, numbers)
-        return boxes.of(boxes.scores >= self.threshold).clipped(width, height)
+        return self._things.known(boxes, numbers).clipped(width, height)

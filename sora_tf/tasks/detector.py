@@ -23,7 +23,7 @@ class Detector(Protocol):
 
     @property
     def threshold(self) -> float:
-        """Smallest score of a box."""
+        """From how likely on a thing is given: all its names together, for it may have several."""
 
     @property
     def size(self) -> tuple[int, int]:

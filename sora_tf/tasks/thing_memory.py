@@ -5,11 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from sora_tf.data.boxes import Boxes, joined
+from sora_tf.layers.remembered import LIKELY, REACH
 from sora_tf.models.detector import FAINT
 from sora_tf.tasks.tracking.things import things, wider
-
-REACH = 1.0  # longest sides of the larger box that a thing moves at most from frame to frame
-LIKELY = 0.05  # score from which on there is something to remember
 
 
 class ThingMemory:
@@ -24,11 +22,14 @@ class ThingMemory:
     Args:
         keep: share of what was known that stays from frame to frame, below 1; 0 is none.
         classes: how many classes C of things there are.
+        threshold: from how likely on a thing counts, all its names together: one that is a bird or
+            a plane is there, though neither name may be likely.
     """
 
-    def __init__(self, keep: float, classes: int):
+    def __init__(self, keep: float, classes: int, threshold: float = FAINT):
         self._keep = keep
         self._classes = classes
+        self._threshold = threshold
         self.forget()
 
     def forget(self) -> None:
@@ -45,11 +46,9 @@ class ThingMemory:
             frames: the numbers of all that were looked at, in their order.
 
         Returns:
-            A box of every thing and name that has a score of 0.001 or more, frame by frame, the
-            best first.
+            A box of every thing that counts and each of its names with a score of 0.001 or more,
+            frame by frame, the best first.
         """
-        if not self._keep:
-            return boxes
         return joined([self._on(boxes.on(number), number) for number in frames])
 
     def _on(self, boxes: Boxes, number: int) -> Boxes:
@@ -67,7 +66,8 @@ class ThingMemory:
         change = self._means[before[goes_on]] - means[goes_on]
         means[goes_on] += (old / weights[goes_on])[:, None] * change
         self._boxes, self._means, self._weights = places[likely], means[likely], weights[likely]
-        return _said(places, means, number)
+        counts = means[:, 2:].sum(axis=1) >= self._threshold
+        return _said(places[counts], means[counts], number)
 
     def _before(self, places: np.ndarray, likely: np.ndarray) -> np.ndarray:
         """The number of the thing on the frame before that each box is of; -1 where of none."""

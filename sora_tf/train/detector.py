@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -19,6 +19,7 @@ from sora_tf.config import CELLS, DetectorConfig
 from sora_tf.data import Augment, Clip, Problems, read_index, split, write_index
 from sora_tf.data.box_dataset import Stretch, box_dataset
 from sora_tf.data.box_files import read_boxes
+from sora_tf.data.boxes import Annotated
 from sora_tf.data.cache import clip_key
 from sora_tf.data.index import SUFFIXES, is_url
 from sora_tf.data.splits import FRACTIONS
@@ -106,18 +107,42 @@ def train_detector(
     """
     run = DetectorRun(out)
     if run.finished or run.checkpoint():
-        config, clips = _resume(run, source, boxes, model)
-        known, _ = read_boxes(boxes, clips)
+        known, _ = read_boxes(boxes, _resume(run, source, boxes, model))
     else:
         clips = _divided(list_videos(source), (training or TrainConfig()).seed)
         known, labels = read_boxes(boxes, clips)
-        config = _begin(run, source, boxes, clips, labels, model, each, training, augment)
+        _begin(run, source, boxes, clips, labels, model, each, training, augment)
     if run.finished:
         LOG.info("the run in %s is finished; give another --out to train again", run.path)
-    else:
+    complete_detector(run, known, cache=cache, callbacks=callbacks, verbose=verbose)
+    return run
+
+
+def complete_detector(
+    run: DetectorRun,
+    known: Mapping[str, Annotated],
+    *,
+    first: Callable[[], keras.Model] | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
+    verbose: int | str = "auto",
+) -> None:
+    """Trains a run that was begun from its last checkpoint to the end, unless it is finished.
+
+    Args:
+        run: the run.
+        known: what is known of its videos (`read_boxes`).
+        first: gives the detector to begin with; None builds what the run's config says.
+        cache, callbacks, verbose: as in `train_detector`.
+
+    Raises:
+        RunError: no clip can be read, or the training runs away.
+    """
+    if not run.finished:
+        config, clips = run.read_config(), read_index(run.path / "split.csv")
         kept = Path(cache or run.path / "cache")
         problems = Problems()
-        history = _fit(run, config, clips, known, kept, problems, callbacks, verbose)
+        history = _fit(run, config, clips, known, kept, problems, callbacks, verbose, first)
         if config.model.refine:
             train_refiner(
                 run, config, clips, known,
@@ -128,7 +153,6 @@ def train_detector(
         evaluate_detector(run, part=part, problems=problems)
     if cache is None:
         shutil.rmtree(run.path / "cache", ignore_errors=True)
-    return run
 
 
 def list_videos(source: str | os.PathLike[str]) -> list[Clip]:
@@ -202,7 +226,6 @@ def _begin(run, source, boxes, clips, labels, model, each, training, augment):
     run.path.mkdir(parents=True, exist_ok=True)
     write_index(clips, run.path / "split.csv")
     run.write_config(made)
-    return made
 
 
 def _resume(run, source, boxes, model):
@@ -217,7 +240,7 @@ def _resume(run, source, boxes, model):
             f"{run.path} holds a run of another model, of other videos or boxes. Give another "
             "--out, or the same arguments to go on with it."
         )
-    return config, read_index(run.path / "split.csv")
+    return read_index(run.path / "split.csv")
 
 
 def usual_size(clips: Sequence[Clip]) -> tuple[int, int]:
@@ -237,7 +260,7 @@ def usual_size(clips: Sequence[Clip]) -> tuple[int, int]:
     return h, w
 
 
-def _fit(run, config, clips, known, cache, problems, callbacks, verbose):
+def _fit(run, config, clips, known, cache, problems, callbacks, verbose, first):
     """Runs `model.fit` from the last checkpoint to the last epoch; returns the history."""
     settings, model = TrainConfig(**config.training), config.model
     checkpoint = run.checkpoint()
@@ -282,7 +305,9 @@ def _fit(run, config, clips, known, cache, problems, callbacks, verbose):
         if checkpoint:
             network = load_model(checkpoint[0])
         else:
-            if whole is None:
+            if first is not None:
+                network = first()
+            elif whole is None:
                 network = build_detector(model, len(config.labels), settings.weights)
                 acquaint(network, _contexts(batches.map(_first_half(network)).take(MOST_LOOKED)))
             else:

@@ -15,7 +15,7 @@ from sora_tf.train.kernel_decay import SPARED
 from sora_tf.train.layerwise import LayerwiseAdamW
 from sora_tf.train.run import Run
 from sora_tf.train.settings import TrainConfig
-from sora_tf.train.stages import CnnStage, cnn_stages
+from sora_tf.train.stages import CnnStage, cnn_stages, frozen_but
 
 ASKED = "finetune.json"
 HEAD = "head"
@@ -74,7 +74,7 @@ def finetune_run(
     _checks.at_least(owner, "every", every, 0, "epochs", "0 lets all stages learn at once.")
     model = run.load_model()
     stages = cnn_stages(model)
-    count = _count(unfreeze, stages)
+    count = stages_asked(unfreeze, stages)
     if (count - 1) * every >= epochs:
         raise ValueError(
             f"finetune: epochs must be more than {(count - 1) * every} for {count} stages, one "
@@ -82,7 +82,7 @@ def finetune_run(
         )
     if out is None:
         out = run.path.with_name(run.path.resolve().name + "-finetuned")
-    new = _Tuned(out, type(model).from_config(model.get_config()))
+    new = TunedRun(out, type(model).from_config(model.get_config()))
     asked = {
         "run": str(run.path.resolve()),
         "unfreeze": [stage.name for stage in stages[len(stages) - count :]],
@@ -103,7 +103,7 @@ def finetune_run(
     return Run(new.path)
 
 
-class _Tuned(Run):
+class TunedRun(Run):
     """A run that keeps models of which no layer is frozen, whatever is while they are trained.
 
     Args:
@@ -134,17 +134,21 @@ def thaw(model: keras.Model, count: int, every: int, decay: float) -> list[tuple
         (share of the rate, epoch it begins to learn) of each trainable variable.
     """
     rates = {}
-    for depth, stage in enumerate(reversed(cnn_stages(model)), start=1):
+    stages = cnn_stages(model)
+    frozen_but(stages, count)
+    for depth, stage in enumerate(reversed(stages), start=1):
         for layer in stage.layers:
-            if depth > count or isinstance(layer, keras.layers.BatchNormalization):
-                layer.trainable = False
             for variable in layer.trainable_variables:
                 rates[id(variable)] = (decay**depth, (depth - 1) * every)
     return [rates.get(id(variable), (1.0, 0)) for variable in model.trainable_variables]
 
 
-def _count(unfreeze: int | str, stages: Sequence[CnnStage]) -> int:
-    """How many of the last stages learn."""
+def stages_asked(unfreeze: int | str, stages: Sequence[CnnStage]) -> int:
+    """How many of the last stages learn, by their number or the name of the first of them.
+
+    Raises:
+        ValueError: there is no such stage.
+    """
     names = [stage.name for stage in stages]
     if isinstance(unfreeze, str) and not unfreeze.isdecimal():
         _checks.one_of("finetune", "unfreeze", unfreeze, (HEAD, *names))

@@ -15,7 +15,6 @@ import pytest
 import tensorflow as tf
 
 from sora_tf.export.detector_signature import DeployableDetector, detect_function
-from sora_tf.export.signature import step_spec
 from sora_tf.models.detector import build_detector, in_parts
 
 EDGE = Path(__file__).parents[2] / "export" / "edge"
@@ -216,9 +215,9 @@ def test_signatures_and_tensors_are_those_of_the_export(deployable, detector, wh
     assert {"step", "frames", "state_", "recent_scores", "recent_vector"} <= words
     boxes = {"boxes", "box_scores", "box_classes"}
     assert boxes <= words
-    given = {name: tf.zeros((1, *spec.shape[1:]), spec.dtype) for name, spec in
-             step_spec(detector, 1).items()}  # fmt: skip
-    assert set(detect_function(detector)(given)) == boxes | set(detector.states)
+    given = {name: tf.zeros(spec.shape, spec.dtype) for name, spec in detector.taken(1).items()}
+    assert set(detect_function(detector)(given)) == boxes | given.keys() - {"frames"}
+    assert given.keys() >= {"state_things", *detector.states}
     inputs, outputs = set(deployable.step.input_names), set(deployable.step.output)
     states = {name for name in inputs if name.startswith("state_")}
     assert inputs == {"frames", *states}

@@ -12,7 +12,6 @@ from sora_tf.export.detector import write_saved_model, write_tflite
 from sora_tf.export.detector_signature import DeployableDetector, detect_function
 from sora_tf.export.onnx import convert, distinct
 from sora_tf.export.runtimes import open_runtime
-from sora_tf.export.signature import step_spec
 from sora_tf.models.detector import build_detector, in_parts
 from sora_tf.models.refiner import build_refiner
 
@@ -41,13 +40,18 @@ def frames():
 
 def states(what):
     return {
-        name: np.zeros([1, *spec.shape[1:]], spec.dtype.as_numpy_dtype)
-        for name, spec in what.states.items()
+        name: np.zeros(spec.shape, spec.dtype.as_numpy_dtype)
+        for name, spec in what.taken(1).items()
+        if name != "frames"
     }
 
 
 @pytest.fixture(scope="module")
 def expected(what, frames):
+    return answers(what, frames)
+
+
+def answers(what, frames):
     detect, memory, found = detect_function(what), states(what), []
     for frame in frames:
         answer = {k: v.numpy() for k, v in detect({"frames": tf.constant(frame), **memory}).items()}
@@ -74,8 +78,8 @@ def test_both_stages_are_seen_in_the_answer(what, frames, expected):
 
 
 def test_onnx(what, frames, expected, tmp_path):
-    function = distinct(detect_function(what), what.states)
-    convert(function, [step_spec(what, None)], {}, tmp_path / "step.onnx")
+    function = distinct(detect_function(what), states(what))
+    convert(function, [what.taken(None)], {}, tmp_path / "step.onnx")
     check(open_runtime(tmp_path / "step.onnx"), what, frames, expected, 1e-4)
 
 
@@ -88,7 +92,8 @@ def test_tflite(what, frames, expected, tmp_path, kind, atol):
     check(open_runtime(path), what, frames, expected, atol)
 
 
-def test_saved_model(what, frames, expected, tmp_path):
+def test_saved_model(what, frames, tmp_path):
+    expected = answers(replace(what, config=replace(CONFIG, remember=0.0)), frames)
     write_saved_model(what, tmp_path / "1")
     served = tf.saved_model.load(str(tmp_path / "1"))
     clip = tf.constant(frames[:, 0].transpose(1, 0, 2, 3, 4))

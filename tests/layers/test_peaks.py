@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sora_tf.layers.peaks import SIZES, best_cells, best_named, boxes_at_cells
+from sora_tf.layers.peaks import SIZES, best_cells, best_named, boxes_at_cells, named_scores
 
 
 def logit(p):
@@ -13,8 +13,8 @@ def logit(p):
 def peaks(maps, stride=8, most=50, temperature=1.0):
     """(N, K, 6): left, top, width, height, score, class."""
     there, named, shapes = np.split(maps, [1, maps.shape[-1] - 4], axis=-1)
-    cells = best_cells(there, named, shapes, stride, most)
-    boxes, scores, classes = best_named(*cells, most, temperature)
+    boxes, sure, names = best_cells(there, named, shapes, stride, most)
+    boxes, scores, classes = best_named(boxes, named_scores(sure, names, temperature), most)
     return np.concatenate([boxes, scores.numpy()[..., None], classes.numpy()[..., None]], -1)
 
 

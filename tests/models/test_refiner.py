@@ -8,14 +8,15 @@ import tensorflow as tf
 from squares import MODEL, SIZE
 
 from sora_tf._keras import keras
+from sora_tf.layers.peaks import best_named
 from sora_tf.models.detector import BOXES, build_detector, with_boxes
 from sora_tf.models.refiner import (
     SAY,
     WIDE,
     FoundBoxes,
     boxes_in_windows,
-    boxes_of_maps,
     build_refiner,
+    things_of_maps,
     windows_of,
 )
 from sora_tf.models.streaming import Stream, streaming
@@ -64,10 +65,15 @@ def test_boxes_stay_finite_and_of_some_size():
     assert min(width, height) > 0
 
 
+def said(*given):
+    """Boxes, scores and classes, the best first."""
+    return best_named(*things_of_maps(*given), CONFIG.most)
+
+
 def test_both_stages_have_a_say():
     given = maps((5, 5, 0.8))
     refiner = saying(2, np.log(0.75 / 0.25), np.log(3) / SAY, 0, 0, 0, 0, 0)
-    boxes, scores, classes = boxes_of_maps(*given, PICTURE, CONFIG, refiner)
+    boxes, scores, classes = said(*given, PICTURE, CONFIG, refiner)
     assert scores.numpy()[0, 0] == pytest.approx(0.8 * 0.75 * 0.75, rel=1e-4)
     assert classes.numpy()[0, 0] == 0
     np.testing.assert_allclose(boxes.numpy()[0, 0], [22 - 8, 22 - 8, 16, 16], atol=1e-4)
@@ -75,7 +81,7 @@ def test_both_stages_have_a_say():
 
 def test_a_box_lies_half_way_between_what_both_stages_say():
     given = maps((5, 5, 0.8))  # 16 pixels around (22, 22), a window from 6 to 38
-    boxes, *_ = boxes_of_maps(*given, PICTURE, CONFIG, saying(2, 9, 0, 0, 1, -1, -2, 0))
+    boxes, *_ = said(*given, PICTURE, CONFIG, saying(2, 9, 0, 0, 1, -1, -2, 0))
     left, top, width, height = boxes_in_windows(np.float32([[1, -1, -2, 0]])).numpy()[0] * 32
     across, down = (6 + left + width / 2 + 22) / 2, (6 + top + height / 2 + 22) / 2
     wide, high = np.sqrt(16 * width), np.sqrt(16 * height)
@@ -85,8 +91,8 @@ def test_a_box_lies_half_way_between_what_both_stages_say():
 
 def test_boxes_beyond_those_looked_at_stay_as_they_are():
     given = maps((2, 2, 0.9), (8, 8, 0.8), (12, 20, 0.7))
-    plain, *_ = boxes_of_maps(*given, PICTURE, CONFIG)
-    boxes, scores, _ = boxes_of_maps(*given, PICTURE, CONFIG, saying(2, -9, 0, 0, 2, 2, 0, 0))
+    plain, *_ = said(*given, PICTURE, CONFIG)
+    boxes, scores, _ = said(*given, PICTURE, CONFIG, saying(2, -9, 0, 0, 2, 2, 0, 0))
     # The two looked at are found to be nothing; the third one is the likeliest now.
     assert scores.numpy()[0, 0] == pytest.approx(0.35, rel=1e-3)
     np.testing.assert_allclose(boxes[0, 0], [82 - 8, 50 - 8, 16, 16], atol=1e-4)

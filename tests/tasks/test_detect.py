@@ -8,10 +8,11 @@ import pytest
 from sora_tf._keras import keras
 from sora_tf.config import DetectorConfig, ExtractorConfig
 from sora_tf.data.boxes import joined
-from sora_tf.models.detector import build_detector, with_boxes
+from sora_tf.models.detector import FAINT, build_detector, with_boxes
 from sora_tf.tasks.detect import StreamingDetector
 from sora_tf.tasks.detector import every_of
 from sora_tf.tasks.thing_memory import ThingMemory
+from sora_tf.tasks.tracking.things import things
 
 CONFIG = DetectorConfig(
     frames=6,
@@ -47,14 +48,14 @@ def detector(model, threshold=0.002):
 
 def test_chunks_are_one_stream(model, frames):
     whole = with_boxes(model, CONFIG)(frames[None].astype(np.float32)).numpy()[0]
-    found = detector(model)
+    found = detector(model, 0.0)
     parts = [found.detect(frames[:2], 0), found.detect(frames[2:5], 2), found.detect(frames[5:], 5)]
     for part in parts:
         assert len(part)
     for number, answer in enumerate(whole):
         (part,) = [p for p in parts if number in p.frames]
         own = part.on(number)
-        kept = answer[answer[:, 4] >= 0.002]
+        kept = answer[answer[:, 4] >= FAINT]
         np.testing.assert_allclose(own.scores, kept[:, 4], atol=1e-4)
         np.testing.assert_array_equal(own.labels, kept[:, 5])
         low = np.clip(kept[:, :2], 0, (96, 64))
@@ -93,6 +94,17 @@ def test_frames_of_another_size_get_boxes_in_their_pixels(model, frames):
 
 def test_the_threshold_is_kept_to(model, frames):
     assert len(detector(model, 1.0).detect(frames, 0)) == 0
+
+
+def test_a_thing_of_two_names_is_put_to_the_threshold_as_one(model, frames):
+    everything = detector(model, 0.0).detect(frames[:1], 0)
+    best = things(everything)
+    # Between the likeliest thing's own likelihood and that of its likeliest name.
+    named = everything.scores.max()
+    assert best.scores[0] > 1.2 * named
+    found = detector(model, (best.scores[0] + named) / 2).detect(frames[:1], 0)
+    assert sorted(found.labels) == [0, 1]
+    assert found.scores.sum() == pytest.approx(best.scores[0], rel=1e-4)
 
 
 def test_how_many_frames_it_is_best_shown(model):

@@ -76,8 +76,25 @@ def test_another_video_begins_anew():
 
 
 def test_nothing_kept_changes_nothing():
-    boxes = on(3, (0, 0, 10, 10, 1, 0.9), (1, 1, 5, 5, 0, 1e-6))
-    assert ThingMemory(0.0, 2).known(boxes, [3]) is boxes
+    boxes = on(3, (0, 0, 10, 10, 1, 0.9), (0, 0, 10, 10, 0, 0.05), (1, 1, 5, 5, 0, 0.2))
+    things = ThingMemory(0.0, 2)
+    things.known(on(2, (0, 0, 20, 20, 0, 0.9)), [2])
+    found = things.known(boxes, [3])
+    by_score = np.argsort(-boxes.scores)
+    for name in ("boxes", "labels", "scores"):
+        wanted = getattr(boxes, name)[by_score]
+        np.testing.assert_allclose(getattr(found, name), wanted, rtol=1e-6, atol=1e-6)
+
+
+def test_a_thing_counts_by_all_its_names_together():
+    things = ThingMemory(0.5, 3, threshold=0.3)
+    doubted = [(0, 0, 10, 10, 0, 0.2), (0, 0, 10, 10, 2, 0.15)]
+    found = things.known(on(0, *doubted, (50, 0, 10, 10, 1, 0.25)), [0])
+    assert found.labels.tolist() == [0, 2]
+    assert found.scores == pytest.approx([0.2, 0.15])
+    # What did not count is remembered all the same: (0.25·0.5 + 0.4)/1.5 is enough.
+    found = things.known(on(1, (50, 0, 10, 10, 1, 0.4)), [1])
+    assert found.scores == pytest.approx([0.35])
 
 
 BOX = st.tuples(
@@ -95,8 +112,7 @@ def test_whatever_is_found(frames, keep):
     parts = joined([things.known(boxes, [number]) for number, boxes in enumerate(given)])
     for name in ("frames", "boxes", "labels", "scores"):
         np.testing.assert_array_equal(getattr(whole, name), getattr(parts, name))
-    if keep:
-        assert (whole.scores >= FAINT).all()
+    assert (whole.scores >= FAINT).all()
     assert (whole.scores <= 1 + 1e-6).all()
     for number, boxes in enumerate(given):
         middles = boxes.boxes[:, :2] + boxes.boxes[:, 2:] / 2
