@@ -1,4 +1,4 @@
-"""Finding small flying things: ours by two stages, one, and on single frames; COCO's detector.
+"""Finding small flying things: ours fine-tuned, by two stages, one, on single frames; COCO's.
 
 python benchmarks/detection.py DRONE --out DIR [--models NAME ...] [--coco TGZ] [--folds N]
     [--each N] [--epochs N]
@@ -6,8 +6,9 @@ python benchmarks/detection.py DRONE --out DIR [--models NAME ...] [--coco TGZ] 
 DRONE is the folder of class folders with boxes.json. Clips are dealt into five parts of
 neighbouring numbers, for neighbours share footage; four train, nothing is chosen by the fifth,
 which is tested after the last epoch. DIR gets a run per fold and model, and table.md; what is
-there already is not made again. COCO's detector is judged on the classes it knows, airplane and
-bird. The last lines say what a frame costs in TFLite, one thread.
+there already is not made again. A fine-tuned detector begins with the one on a frozen CNN, and its
+second stage is the one trained behind that. COCO's detector is judged on the classes it knows,
+airplane and bird. The last lines say what a frame costs in TFLite, one thread.
 """
 
 import argparse
@@ -19,6 +20,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from _folds import PARTS, deviation, tested
@@ -39,11 +41,26 @@ from sora_tf.train.detection_metrics import average_precision
 from sora_tf.train.detector import train_detector, usual_detector_training
 from sora_tf.train.detector_run import DetectorRun
 from sora_tf.train.evaluate_detector import found_by
+from sora_tf.train.finetune_detector import finetune_detector
+
+
+class Row(NamedTuple):
+    """A detector, and whose run it begins with: its first stage, its second, to fine-tune."""
+
+    model: DetectorConfig
+    first: str = ""
+    second: str = ""
+    tuned: str = ""
+
 
 MODELS = {
-    "with memory": DetectorConfig(),
-    "single frames": DetectorConfig(memory=0.0, remember=0.0),
-    "two stages": DetectorConfig(refine=128),
+    "with memory": Row(DetectorConfig()),
+    "single frames": Row(DetectorConfig(memory=0.0, remember=0.0)),
+    "two stages": Row(DetectorConfig(refine=128), first="with memory"),
+    "fine-tuned": Row(DetectorConfig(), tuned="with memory"),
+    "fine-tuned, two stages": Row(
+        DetectorConfig(refine=128), first="fine-tuned", second="two stages"
+    ),
 }
 BEST = next(iter(MODELS))
 KNOWN = ("airplane", "bird")
@@ -89,14 +106,42 @@ def judged(detector: CocoDetector, run: DetectorRun) -> dict:
     return json.loads(path.read_text())
 
 
-def begun(run: DetectorRun, first: DetectorRun, config: DetectorConfig) -> None:
-    """Begins a run of two stages with a first stage that was trained before."""
+def run_of(folder: Path, name: str) -> DetectorRun:
+    """The run of a fold and model."""
+    return DetectorRun(folder / name.replace(" ", "_").replace(",", ""))
+
+
+def begun(folder: Path, name: str, row: Row) -> None:
+    """Begins a run with the stages of others, where these are finished."""
+    run, first, second = (run_of(folder, which) for which in (name, row.first, row.second))
+    if run.path.exists() or not first.finished:
+        return
     scratch = run.path.with_suffix(".part")
     shutil.rmtree(scratch, ignore_errors=True)
     shutil.copytree(first.path, scratch)
     DetectorRun(scratch).metrics_path.unlink()
-    DetectorRun(scratch).write_config(replace(first.read_config(), model=config))
+    DetectorRun(scratch).write_config(replace(first.read_config(), model=row.model))
+    if row.second:
+        shutil.copytree(second.refiner.path, scratch / second.refiner.path.name)
     scratch.rename(run.path)
+
+
+def trained(folder: Path, name: str, boxes: Path, cache: Path, options) -> DetectorRun:
+    """The finished run of a fold and model; those that it begins with must be finished."""
+    row = MODELS[name]
+    keras.backend.clear_session()
+    if row.tuned:
+        start = run_of(folder, row.tuned)
+        return finetune_detector(start, run_of(folder, name).path, cache=cache, verbose=0)
+    if row.first:
+        begun(folder, name, row)
+    training = usual_detector_training(row.model)
+    if options.epochs:
+        training = replace(training, epochs=options.epochs)
+    return train_detector(
+        folder / "clips.csv", boxes, run_of(folder, name).path, model=row.model,
+        each=options.each, training=training, cache=cache, verbose=0,
+    )  # fmt: skip
 
 
 def frame_step(config: DetectorConfig) -> Callable[[], object]:
@@ -147,7 +192,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, help="default: the usual")
     options = parser.parse_args()
     print_machine("sora_tf", "tensorflow", "tf_keras", "pycocotools", "numpy")
-    boxes, cache = options.clips / "boxes.json", options.out / "cache"
+    boxes = options.clips / "boxes.json"
     coco = CocoDetector(options.coco, 0.01) if options.coco else None
     models = {name: MODELS[name] for name in options.models}
     rows: dict[str, list[dict]] = {name: [] for name in models}
@@ -158,19 +203,8 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / "clips.csv").exists():
             write_index(clips, folder / "clips.csv")
-        for name, config in models.items():
-            keras.backend.clear_session()
-            training = usual_detector_training(config)
-            if options.epochs:
-                training = replace(training, epochs=options.epochs)
-            run = DetectorRun(folder / name.replace(" ", "_"))
-            first = DetectorRun(folder / BEST.replace(" ", "_"))
-            if config.refine and first.finished and not run.path.exists():
-                begun(run, first, config)
-            run = train_detector(
-                folder / "clips.csv", boxes, run.path, model=config,
-                each=options.each, training=training, cache=cache, verbose=0,
-            )  # fmt: skip
+        for name in models:
+            run = trained(folder, name, boxes, options.out / "cache", options)
             rows[name].append(run.read_metrics())
             if coco and name == BEST:
                 pairs.append(judged(coco, run))
@@ -178,7 +212,9 @@ def main() -> None:
         text = table(rows, pairs)
         print(text, flush=True)
         (options.out / "table.md").write_text(text)
-    steps = {name: frame_step(config) for name, config in models.items()}
+    steps = {
+        name: frame_step(row.model) for name, row in models.items() if not (row.tuned or row.second)
+    }
     for name, each in milliseconds(steps).items():
         print(f"{name}: {each:.1f} ms a frame in TFLite, one thread")
 

@@ -143,7 +143,7 @@ def complete_detector(
         kept = Path(cache or run.path / "cache")
         problems = Problems()
         history = _fit(run, config, clips, known, kept, problems, callbacks, verbose, first)
-        if config.model.refine:
+        if config.model.refine and not run.refined:
             train_refiner(
                 run, config, clips, known,
                 cache=kept, problems=problems, callbacks=callbacks, verbose=verbose,

@@ -56,6 +56,11 @@ class DetectorRun(Run):
         """What its second stage's training leaves."""
         return Run(self.path / "refiner")
 
+    @property
+    def refined(self) -> bool:
+        """Whether the training of its second stage came to its end."""
+        return self.refiner.model_path.is_file() and (self.refiner.path / "curves.png").is_file()
+
     def load_refiner(self) -> keras.Model | None:
         """The best second stage of the run; None where its detector has none.
 

@@ -1,6 +1,7 @@
 """Fine-tuning a finished detector: the CNN under its head learns too."""
 
 import os
+import shutil
 from typing import Any
 
 from sora_tf._keras import keras
@@ -28,7 +29,7 @@ def finetune_detector(
     """Trains a detector on, its CNN's last stages too: what a frozen CNN ends up with.
 
     They learn from the first epoch, on stretches that vary anew in each. All other stages stay as
-    they are, and so do all batch norms of the CNN. A second stage is trained anew behind.
+    they are, and so do all batch norms of the CNN. A second stage goes along as it is.
 
     The new run folder holds the same detector with other weights, and all that
     `sora-tf train-detector` writes; its finetune.json says what was asked for. Started again on a
@@ -53,6 +54,7 @@ def finetune_detector(
         RunError: there is no run or no model, or `out` holds something else.
     """
     config, model = run.read_config(), run.load_model()
+    run.load_refiner()  # says so where it should be there and is not
     stages = detector_stages(model)
     count = _under_the_head(model, stages) if unfreeze is None else stages_asked(unfreeze, stages)
     if out is None:
@@ -70,6 +72,8 @@ def finetune_detector(
         rate = usual_rate(run, learning_rate)
         changed |= {"epochs": epochs, "learning_rate": rate, "weights": None}
         begin_from(run, new, ASKED, asked, frozen=False, views=0, **changed)
+    if config.model.refine and not new.refined:
+        _take_refiner(run, new)
 
     def first() -> keras.Model:
         thawed = run.load_model()
@@ -78,6 +82,15 @@ def finetune_detector(
 
     complete_detector(new, known, first=first, cache=cache, verbose=verbose)
     return DetectorRun(new.path)
+
+
+def _take_refiner(run: DetectorRun, new: DetectorRun) -> None:
+    """Puts a run's second stage into another run."""
+    scratch = new.refiner.path.with_suffix(".part")
+    shutil.rmtree(scratch, ignore_errors=True)
+    shutil.rmtree(new.refiner.path, ignore_errors=True)
+    shutil.copytree(run.refiner.path, scratch)
+    scratch.rename(new.refiner.path)
 
 
 class _TunedDetector(TunedRun, DetectorRun):

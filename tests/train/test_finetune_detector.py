@@ -7,12 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from squares import MODEL, train, write_films
+from squares import AUGMENT, MODEL, TRAINING, train, write_films
 
 from sora_tf._keras import keras
 from sora_tf.cli import main
 from sora_tf.models.detector import build_detector
 from sora_tf.train import detector
+from sora_tf.train.detector import train_detector
 from sora_tf.train.detector_run import DetectorRun
 from sora_tf.train.finetune_detector import finetune_detector
 from sora_tf.train.run import RunError, load_model
@@ -99,6 +100,24 @@ def test_a_killed_one_goes_on(frozen, tmp_path, monkeypatch):
     assert not [name for name in names if name.startswith(("stem", "stage1", "stage2"))]
     with pytest.raises(RunError, match="fine-tuned in another way"):
         finetune_detector(frozen, halfway.path, **{**arguments, "unfreeze": 2})
+
+
+def test_a_second_stage_goes_along_as_it_is(films, frozen, tmp_path, monkeypatch):
+    model = replace(MODEL, refine=32)
+    training = replace(TRAINING, epochs=1, frozen=True)
+    run = train_detector(
+        films, films / "boxes.json", tmp_path / "run", model=model, each=1, training=training,
+        augment=AUGMENT, verbose=0,
+    )  # fmt: skip
+    monkeypatch.setattr(detector, "train_refiner", None)
+    new = finetune_detector(run, epochs=1, verbose=0)
+    assert not changed(run.load_refiner(), new.load_refiner())
+    assert changed(run.load_model(), new.load_model())
+    # One whose second stage is not there yet cannot be taken.
+    run.refiner.model_path.unlink()
+    with pytest.raises(RunError):
+        finetune_detector(run, tmp_path / "other", epochs=1, verbose=0)
+    assert not (tmp_path / "other").exists()
 
 
 def test_the_verb(frozen, tmp_path, capsys):
