@@ -122,13 +122,8 @@ def frames_numbered(path: str, numbers: np.ndarray, size: tuple[int, int]) -> Vi
     Raises:
         VideoError: the video does not read, or ends before the first of them.
     """
-    wanted, found, times = set(numbers.tolist()), [], []
-    for number, (time, frame) in enumerate(frames_of(path, size=size)):
-        if number in wanted:
-            found.append(frame)
-            times.append(time)
-        if number >= numbers[-1]:
-            break
+    found = list(frames_of(path, size=size, numbers=numbers.tolist()))
     if not found:
         raise VideoError(path, "no frames", f"it has no frame {numbers[0]}")
-    return VideoFrames(np.stack(found), np.array(times), None)
+    times, pictures = zip(*found, strict=True)
+    return VideoFrames(np.stack(pictures), np.array(times), None)

@@ -1,7 +1,6 @@
 """What a detector finds on clips it was not trained on."""
 
 import itertools
-import math
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -133,20 +132,21 @@ def _walked(
 
     Goes through the video once where no stretch begins before the end of the one before.
     """
-    film: Iterator[tuple[float, np.ndarray]] = iter(())
-    at, some = math.inf, False  # the number of the film's next frame; whether any was there
+    passes: list[list[Stretch]] = []
     for row in rows:
-        if row.frames[0] < at:
-            film, at = iter(frames_of(path, size=size)), 0
-        for place in range(0, len(row.frames), CHUNK):
-            wanted = row.frames[place : place + CHUNK].tolist()
-            pictures = []
-            for _, picture in itertools.islice(film, int(wanted[-1] - at) + 1):
-                if at in wanted:
-                    pictures.append(picture)
-                at += 1
-            if pictures:
-                some = True
-                yield place, wanted[: len(pictures)], pictures
+        if not passes or row.frames[0] <= passes[-1][-1].frames[-1]:
+            passes.append([])
+        passes[-1].append(row)
+    some = False
+    for own in passes:
+        numbers = np.concatenate([row.frames for row in own])
+        film = frames_of(path, size=size, numbers=numbers.tolist())
+        for row in own:
+            for place in range(0, len(row.frames), CHUNK):
+                wanted = row.frames[place : place + CHUNK].tolist()
+                pictures = [picture for _, picture in itertools.islice(film, len(wanted))]
+                if pictures:
+                    some = True
+                    yield place, wanted[: len(pictures)], pictures
     if rows and not some:
         raise VideoError(path, "no frames", "it ends before the first frame whose boxes are known")

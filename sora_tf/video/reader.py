@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from itertools import islice
+from itertools import count
 from typing import Any
 
 import numpy as np
@@ -159,6 +159,7 @@ def frames_of(
     end: float | None = None,
     threads: int = 1,
     every: int = 1,
+    numbers: Iterable[int] | None = None,
     damaged: Callable[[str], None] | None = None,
 ) -> Iterator[tuple[float, np.ndarray]]:
     """Yields (time in s, frame (H, W, 3) uint8) one by one, in memory that does not grow.
@@ -167,19 +168,33 @@ def frames_of(
 
     Args:
         every: takes the first of every so many frames; the others are decoded and not scaled.
+        numbers: takes those alone, rising, 0 being the first frame that it would take else, and
+            ends after the last.
         damaged: told at the end what was wrong with the film, if anything was.
     """
     check_ask("frames_of", size, fit, start, end)
     at_least("frames_of", "every", every, 1, "frames", "Use 1 for all frames.")
-    return _stream(source, size, fit, start, end, threads, every, damaged)
+    wanted = count(0, every) if numbers is None else numbers
+    return _stream(source, size, fit, start, end, threads, wanted, damaged)
 
 
 def _stream(
-    source, size, fit, start, end, threads, every, damaged
+    source, size, fit, start, end, threads, numbers, damaged
 ) -> Iterator[tuple[float, np.ndarray]]:
     with open_film(source, threads) as film:
-        frames = islice(frames_between(film, start, end), 0, None, every)
+        frames = _numbered(frames_between(film, start, end), iter(numbers))
         yield from pictures_one_by_one(film, frames, size, fit, damaged)
+
+
+def _numbered(frames, numbers):
+    """Those frames whose numbers are given, rising, until there are no more of either."""
+    wanted = next(numbers, None)
+    for number, frame in enumerate(frames):
+        if number == wanted:
+            yield frame
+            wanted = next(numbers, None)
+        if wanted is None:
+            return
 
 
 def check_ask(owner: str, size, fit: str, start: float | None, end: float | None) -> None:

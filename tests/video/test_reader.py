@@ -89,6 +89,18 @@ def test_frames_come_one_by_one(film):
     np.testing.assert_array_equal(numbers(frames), [25, 26, 27, 28, 29])
 
 
+def test_frames_by_number(film):
+    whole = list(video.frames_of(film))
+    pairs = list(video.frames_of(film, numbers=[0, 7, 8, 59, 60, 200]))
+    assert [time for time, _ in pairs] == [whole[n][0] for n in (0, 7, 8, 59)]
+    for (_, picture), number in zip(pairs, (0, 7, 8, 59), strict=True):
+        np.testing.assert_array_equal(picture, whole[number][1])
+    assert list(video.frames_of(film, numbers=[60])) == []
+    assert list(video.frames_of(film, numbers=[])) == []
+    inside = list(video.frames_of(film, start=1.0, numbers=[0, 3]))
+    assert [time for time, _ in inside] == pytest.approx([1.0, 1.12])
+
+
 def test_one_of_every_so_many_frames(film):
     pairs = list(video.frames_of(film, every=25))
     assert [round(time, 6) for time, _ in pairs] == [0.0, 1.0, 2.0]
