@@ -73,6 +73,11 @@ def evaluate(args: argparse.Namespace) -> int:
                 f"evaluate: {args.run} is of a detector, which is judged on its own clips, got "
                 f"--clips {args.clips}. Leave it out."
             )
+        if args.cache:
+            raise ValueError(
+                f"evaluate: {args.run} is of a detector, which is shown its clips as `detect` "
+                f"shows videos, got --cache {args.cache}. Leave it out."
+            )
         found = DetectorRun(args.run)
         metrics = evaluate_detector(found, part=args.split)
         return report_boxes(metrics, found.path, args)

@@ -233,6 +233,7 @@ def test_a_detector_from_the_command_line(films, tmp_path, capsys):
         (["train-detector", "FILM", "--boxes", "b.json", "--out", "r"], "there is no file or"),
         (["classify", "RUN", "FILM"], "is of a detector, not of a classifier"),
         (["evaluate", "RUN", "--clips", "x"], "judged on its own clips, got --clips x"),
+        (["evaluate", "RUN", "--cache", "x"], "as `detect` shows videos, got --cache x"),
         (["evaluate", "RUN", "--split", "x"], "the split 'x' of"),
     ],
 )  # fmt: skip
