@@ -31,6 +31,11 @@ def add(verb: "AddVerb") -> None:
         help="a stage's rate, as a share of the next one's (default 0.5; not of a detector)",
     )  # fmt: skip
     sub.add_argument("--batch-size", type=int, help="default: the run's")
+    sub.add_argument(
+        "--mix", type=float, metavar="SHARE",
+        help="of the weights as trained in what is kept, the rest as before (default 1; of a "
+        "detector, 0.5)",
+    )  # fmt: skip
     sub.add_argument("--cache", metavar="DIR", help="decoded clips, to share between runs")
 
 
@@ -41,7 +46,7 @@ def finetune(args: argparse.Namespace) -> int:
     from sora_tf.train.finetune_detector import finetune_detector
     from sora_tf.train.run import Run
 
-    names = ("unfreeze", "epochs", "learning_rate", "batch_size", "cache")
+    names = ("unfreeze", "epochs", "learning_rate", "batch_size", "mix", "cache")
     given = {**given_of(args, *names), "verbose": verbosity(args)}
     gradual = given_of(args, "every", "decay")
     if is_detector(args.run):

@@ -31,6 +31,7 @@ def finetune_run(
     learning_rate: float | None = None,
     decay: float = 0.5,
     batch_size: int | None = None,
+    mix: float = 1.0,
     cache: str | os.PathLike[str] | None = None,
     verbose: int | str = "auto",
 ) -> Run:
@@ -55,6 +56,7 @@ def finetune_run(
         decay: a stage's rate as a share of the next one's, above 0, at most 1.
         batch_size: clips in a step; None is the run's own. A CNN needs far more memory to learn
             than to be looked through.
+        mix: see `TunedRun`.
         cache: folder for decoded clips, to share between runs; None keeps them in the new run
             until it is finished.
         verbose: as in `model.fit`.
@@ -82,12 +84,13 @@ def finetune_run(
         )
     if out is None:
         out = run.path.with_name(run.path.resolve().name + "-finetuned")
-    new = TunedRun(out, type(model).from_config(model.get_config()))
+    new = TunedRun(out, model, mix)
     asked = {
         "run": str(run.path.resolve()),
         "unfreeze": [stage.name for stage in stages[len(stages) - count :]],
         "every": every,
         "decay": decay,
+        "mix": mix,
     }
     if new.exists:
         check_same(new, ASKED, asked, "fine-tuned")
@@ -108,16 +111,26 @@ class TunedRun(Run):
 
     Args:
         path: the folder.
-        plain: a model of the run's kind, whose weights do not matter.
+        before: the model that is trained on.
+        mix: share of the weights as trained in what is kept, above 0 to 1; the rest is as they
+            were before. Half-way is often better on what is unlike the clips trained on.
+    Raises:
+        ValueError: `mix` is out of its range.
+    Reference: Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022.
     """
 
-    def __init__(self, path: str | os.PathLike[str], plain: VideoModel):
+    def __init__(self, path: str | os.PathLike[str], before: VideoModel, mix: float = 1.0):
         super().__init__(path)
-        self.plain = plain
+        remedy = "0.5 is half-way; 1 keeps the weights as trained."
+        self._mix = _checks.between("finetune", "mix", mix, 0.01, 1.0, remedy)
+        self._before = before.get_weights()
+        self.plain = type(before).from_config(before.get_config())
 
     def write_model(self, model: keras.Model) -> None:
         """Keeps a model as the best so far."""
         copy_weights(model, self.plain)
+        pairs = zip(self._before, self.plain.get_weights(), strict=True)
+        self.plain.set_weights([(1 - self._mix) * old + self._mix * new for old, new in pairs])
         super().write_model(self.plain)
 
 

@@ -23,13 +23,15 @@ def finetune_detector(
     epochs: int = 3,
     learning_rate: float | None = None,
     batch_size: int | None = None,
+    mix: float = 0.5,
     cache: str | os.PathLike[str] | None = None,
     verbose: int | str = "auto",
 ) -> DetectorRun:
     """Trains a detector on, its CNN's last stages too: what a frozen CNN ends up with.
 
     They learn from the first epoch, on stretches that vary anew in each. All other stages stay as
-    they are, and so do all batch norms of the CNN. A second stage goes along as it is.
+    they are, and so do all batch norms of the CNN. What is kept lies half-way between the weights
+    before and those trained (`mix`). A second stage goes along as it is.
 
     The new run folder holds the same detector with other weights, and all that
     `sora-tf train-detector` writes; its finetune.json says what was asked for. Started again on a
@@ -43,6 +45,7 @@ def finetune_detector(
         epochs: passes over the training clips.
         learning_rate: at its peak; None is a tenth of the run's.
         batch_size: stretches in a step; None is the run's own.
+        mix: see `TunedRun`.
         cache: as in `train_detector`.
         verbose: as in `model.fit`.
 
@@ -59,10 +62,11 @@ def finetune_detector(
     count = _under_the_head(model, stages) if unfreeze is None else stages_asked(unfreeze, stages)
     if out is None:
         out = run.path.with_name(run.path.resolve().name + "-finetuned")
-    new = _TunedDetector(out, type(model).from_config(model.get_config()))
+    new = _TunedDetector(out, model, mix)
     asked = {
         "run": str(run.path.resolve()),
         "unfreeze": [stage.name for stage in stages[len(stages) - count :]],
+        "mix": mix,
     }
     known, _ = read_boxes(config.boxes, read_index(run.path / "split.csv"), config.labels)
     if new.exists:

@@ -219,7 +219,8 @@ def test_the_new_run_is_like_any_other(frozen, tuned):
     assert tuned.path == frozen.path.with_name("run-finetuned")
     files = {path.name for path in tuned.path.iterdir()}
     assert files == {"finetune.json", *(path.name for path in frozen.path.iterdir())}
-    asked = {"run": str(frozen.path), "unfreeze": ["stage1", "stage2"], "every": 1, "decay": 0.5}
+    asked = {"run": str(frozen.path), "unfreeze": ["stage1", "stage2"], "every": 1, "decay": 0.5,
+             "mix": 1.0}  # fmt: skip
     assert json.loads((tuned.path / "finetune.json").read_text()) == asked
     old, new = frozen.read_config(), tuned.read_config()
     training = {**old.training, "epochs": 12, "learning_rate": 0.03, "frozen": False}
@@ -278,13 +279,17 @@ def test_a_killed_one_goes_on_and_its_next_stage_thaws_in_time(
 
 def test_the_head_alone(frozen, cache, tmp_path):
     run = finetune_run(
-        frozen, tmp_path / "out", unfreeze="head", epochs=1, batch_size=32, cache=cache, verbose=0
-    )
+        frozen, tmp_path / "out", unfreeze="head", epochs=1, batch_size=32, mix=0.25, cache=cache,
+        verbose=0,
+    )  # fmt: skip
     assert run.read_config().training["batch_size"] == 32
     assert run.read_config().training["learning_rate"] == pytest.approx(0.002)
     last = load_model(run.checkpoint()[0])
     assert int(last.optimizer.iterations) == 2
     assert changed(kernels(frozen.load_model()), kernels(last)) == {"standardise", "logits"}
+    models = (run.load_model(), frozen.load_model(), last)
+    kept, before, trained = (model.get_layer("logits").get_weights()[0] for model in models)
+    np.testing.assert_allclose(kept, 0.75 * before + 0.25 * trained, rtol=1e-5, atol=1e-7)
 
 
 def test_half_precision_is_fine_tuned_in_half_precision(tmp_path):
@@ -331,6 +336,7 @@ def test_the_verb(frozen, cache, tmp_path, capsys):
         ({"unfreeze": 0, "epochs": 0}, "epochs must be at least 1"),
         ({"learning_rate": 0.0}, "learning_rate must be above 0"),
         ({"batch_size": 0}, "batch_size must be at least 1"),
+        ({"mix": 0.0}, "mix must be from 0.01 to 1"),
     ],
 )
 def test_bad_arguments_are_named_and_nothing_is_left(frozen, tmp_path, arguments, words):

@@ -33,7 +33,7 @@ def frozen(films, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def tuned(frozen):
-    return finetune_detector(frozen, epochs=6, learning_rate=5e-3, verbose=0)
+    return finetune_detector(frozen, epochs=6, learning_rate=5e-3, mix=1.0, verbose=0)
 
 
 def changed(one, other):
@@ -67,7 +67,8 @@ def test_the_new_run_is_like_any_other(frozen, tuned):
     files = {path.name for path in tuned.path.iterdir()}
     assert files == {"finetune.json", *(path.name for path in frozen.path.iterdir())}
     asked = json.loads((tuned.path / "finetune.json").read_text())
-    assert asked == {"run": str(frozen.path), "unfreeze": ["stage1", "stage2", "stage3"]}
+    stages = ["stage1", "stage2", "stage3"]
+    assert asked == {"run": str(frozen.path), "unfreeze": stages, "mix": 1.0}
     old, new = frozen.read_config(), tuned.read_config()
     assert new.training == {
         **old.training, "epochs": 6, "learning_rate": 5e-3, "frozen": False, "views": 0,
@@ -98,8 +99,15 @@ def test_a_killed_one_goes_on(frozen, tmp_path, monkeypatch):
     names = changed(frozen.load_model(), new.load_model())
     assert "stage3_block0_depthwise" in names
     assert not [name for name in names if name.startswith(("stem", "stage1", "stage2"))]
-    with pytest.raises(RunError, match="fine-tuned in another way"):
-        finetune_detector(frozen, halfway.path, **{**arguments, "unfreeze": 2})
+    # What is kept lies half-way.
+    models = (new.load_model(), frozen.load_model(), load_model(new.checkpoint()[0]))
+    for name in ("stage3_block0_depthwise", "scale0_conv", "last_norm", "stem_conv"):
+        layers = (model.get_layer(name).get_weights() for model in models)
+        for kept, before, trained in zip(*layers, strict=True):
+            np.testing.assert_allclose(kept, (before + trained) / 2, rtol=1e-5, atol=1e-7)
+    for other in ({"unfreeze": 2}, {"mix": 0.4}):
+        with pytest.raises(RunError, match="fine-tuned in another way"):
+            finetune_detector(frozen, halfway.path, **{**arguments, **other})
 
 
 def test_a_second_stage_goes_along_as_it_is(films, frozen, tmp_path, monkeypatch):
@@ -135,6 +143,7 @@ def test_the_verb(frozen, tmp_path, capsys):
         (["--every", "2"], "the stages of a detector learn together and at one rate, got --every"),
         (["--unfreeze", "stage9"], "unfreeze must be one of head, stem, stage1, stage2, stage3"),
         (["--epochs", "0"], "epochs must be at least 1"),
+        (["--mix", "2"], "mix must be from 0.01 to 1.0, got 2.0. 0.5 is half-way"),
     ],
 )
 def test_what_cannot_be_is_one_line(frozen, tmp_path, capsys, options, said):
