@@ -20,6 +20,7 @@ from sora_tf.export.signature import (
     facts_text,
     fitted_frames,
     in_float32,
+    of_batch,
     step_function,
     step_spec,
 )
@@ -100,10 +101,7 @@ class DeployableDetector(Steps):
 
     def taken(self, batch: int | None) -> dict[str, tf.TensorSpec]:
         """See `Steps`: what the network takes, and the things on the last frame."""
-        things = {
-            n: tf.TensorSpec((batch, *s.shape[1:]), s.dtype, n) for n, s in self.things.items()
-        }
-        return {**step_spec(self, batch), **things}
+        return {**step_spec(self, batch), **of_batch(self.things, batch)}
 
     def facts_json(self, **more: Any) -> str:
         """See `Steps`."""

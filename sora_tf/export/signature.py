@@ -207,8 +207,12 @@ def clip_spec(what: Deployable, batch: int | None) -> list[tf.TensorSpec]:
 def step_spec(what: Steps, batch: int | None) -> dict[str, tf.TensorSpec]:
     """What `step_function` takes."""
     frames = tf.TensorSpec((batch, 1, *what.config.size, 3), tf.uint8, FRAMES)
-    states = {n: tf.TensorSpec((batch, *s.shape[1:]), s.dtype, n) for n, s in what.states.items()}
-    return {FRAMES: frames, **states}
+    return {FRAMES: frames, **of_batch(what.states, batch)}
+
+
+def of_batch(specs: Mapping[str, tf.TensorSpec], batch: int | None) -> dict[str, tf.TensorSpec]:
+    """The same of that many clips, (B, ...) each."""
+    return {n: tf.TensorSpec((batch, *s.shape[1:]), s.dtype, n) for n, s in specs.items()}
 
 
 def write_endpoints(

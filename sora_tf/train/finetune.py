@@ -82,23 +82,9 @@ def finetune_run(
             f"finetune: epochs must be more than {(count - 1) * every} for {count} stages, one "
             f"more every {every} epochs, got {epochs}. Train longer, or make every smaller."
         )
-    if out is None:
-        out = run.path.with_name(run.path.resolve().name + "-finetuned")
-    new = TunedRun(out, model, mix)
-    asked = {
-        "run": str(run.path.resolve()),
-        "unfreeze": [stage.name for stage in stages[len(stages) - count :]],
-        "every": every,
-        "decay": decay,
-        "mix": mix,
-    }
-    if new.exists:
-        check_same(new, ASKED, asked, "fine-tuned")
-    else:
-        changed: dict[str, Any] = {} if batch_size is None else {"batch_size": batch_size}
-        rate = usual_rate(run, learning_rate)
-        changed |= {"epochs": epochs, "learning_rate": rate, "frozen": False, "weights": None}
-        begin_from(run, new, ASKED, asked, **changed)
+    new = TunedRun(tuned_folder(run, out), model, mix)
+    asked = {**asked_of(run, stages, count, mix), "every": every, "decay": decay}
+    begin_tuned(run, new, asked, epochs, learning_rate, batch_size)
     if not new.finished and new.checkpoint() is None:
         _take_model(new, run, count, every, decay)
     clips = read_index(new.path / "split.csv")
@@ -132,6 +118,46 @@ class TunedRun(Run):
         pairs = zip(self._before, self.plain.get_weights(), strict=True)
         self.plain.set_weights([(1 - self._mix) * old + self._mix * new for old, new in pairs])
         super().write_model(self.plain)
+
+
+def tuned_folder(run: Run, out: str | os.PathLike[str] | None) -> str | os.PathLike[str]:
+    """Where a fine-tuned run goes: where it was asked to, or beside the run."""
+    return run.path.with_name(run.path.resolve().name + "-finetuned") if out is None else out
+
+
+def asked_of(run: Run, stages: Sequence[CnnStage], count: int, mix: float) -> dict[str, Any]:
+    """What finetune.json says of every fine-tuned run: of which, what learns, what is kept."""
+    names = [stage.name for stage in stages[len(stages) - count :]]
+    return {"run": str(run.path.resolve()), "unfreeze": names, "mix": mix}
+
+
+def begin_tuned(
+    run: Run,
+    new: Run,
+    asked: dict[str, Any],
+    epochs: int,
+    learning_rate: float | None,
+    batch_size: int | None,
+    **training: Any,
+) -> None:
+    """Begins a fine-tuned run, or makes sure that one begun before was asked for the same.
+
+    Args:
+        run, new, asked, training: as in `begin_from`.
+        epochs, learning_rate, batch_size: as in `finetune_run`.
+
+    Raises:
+        ValueError: a number is out of its range.
+        RunError: the folder holds something else.
+    """
+    if new.exists:
+        check_same(new, ASKED, asked, "fine-tuned")
+        return
+    if batch_size is not None:
+        training["batch_size"] = batch_size
+    rate = usual_rate(run, learning_rate)
+    training |= {"epochs": epochs, "learning_rate": rate, "frozen": False, "weights": None}
+    begin_from(run, new, ASKED, asked, **training)
 
 
 def thaw(model: keras.Model, count: int, every: int, decay: float) -> list[tuple[float, int]]:

@@ -2,16 +2,20 @@
 
 import os
 import shutil
-from typing import Any
 
 from sora_tf._keras import keras
 from sora_tf.data import read_index
 from sora_tf.data.box_files import read_boxes
 from sora_tf.models.detector import scale_maps
-from sora_tf.train.derive import begin_from, check_same, usual_rate
 from sora_tf.train.detector import complete_detector
 from sora_tf.train.detector_run import DetectorRun
-from sora_tf.train.finetune import ASKED, TunedRun, stages_asked
+from sora_tf.train.finetune import (
+    TunedRun,
+    asked_of,
+    begin_tuned,
+    stages_asked,
+    tuned_folder,
+)
 from sora_tf.train.stages import CnnStage, detector_stages, frozen_but
 
 
@@ -60,22 +64,10 @@ def finetune_detector(
     run.load_refiner()  # says so where it should be there and is not
     stages = detector_stages(model)
     count = _under_the_head(model, stages) if unfreeze is None else stages_asked(unfreeze, stages)
-    if out is None:
-        out = run.path.with_name(run.path.resolve().name + "-finetuned")
-    new = _TunedDetector(out, model, mix)
-    asked = {
-        "run": str(run.path.resolve()),
-        "unfreeze": [stage.name for stage in stages[len(stages) - count :]],
-        "mix": mix,
-    }
+    new = _TunedDetector(tuned_folder(run, out), model, mix)
     known, _ = read_boxes(config.boxes, read_index(run.path / "split.csv"), config.labels)
-    if new.exists:
-        check_same(new, ASKED, asked, "fine-tuned")
-    else:
-        changed: dict[str, Any] = {} if batch_size is None else {"batch_size": batch_size}
-        rate = usual_rate(run, learning_rate)
-        changed |= {"epochs": epochs, "learning_rate": rate, "weights": None}
-        begin_from(run, new, ASKED, asked, frozen=False, views=0, **changed)
+    asked = asked_of(run, stages, count, mix)
+    begin_tuned(run, new, asked, epochs, learning_rate, batch_size, views=0)
     if config.model.refine and not new.refined:
         _take_refiner(run, new)
 
