@@ -257,7 +257,7 @@ class DetectorConfig:
     channels: int = 64
     blocks: int = 3
     memory: float = 0.25
-    remember: float = 0.7
+    remember: float = 0.95
     most: int = 50
     temperature: float = 2.5
     dropout: float = 0.3
@@ -279,7 +279,7 @@ class DetectorConfig:
         _checks.at_least(owner, "blocks", self.blocks, 1, "block", "3 is a good start.")
         _checks.at_least(owner, "most", self.most, 1, "box", "50 is a good start.")
         _checks.between(owner, "memory", self.memory, 0.0, 0.5, "0.25 is a good start.")
-        _checks.between(owner, "remember", self.remember, 0.0, 0.99, "0.7 is a good start.")
+        _checks.between(owner, "remember", self.remember, 0.0, 0.99, "0.95 is a good start.")
         _checks.above(
             owner, "temperature", self.temperature, 0.0, "", "1 leaves names as they are."
         )
