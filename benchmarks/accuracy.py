@@ -21,7 +21,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from _folds import PARTS, deviation
+from _folds import deviation, tested
 from _machine import print_machine
 from accuracy_clips import Clips, clips_of
 from accuracy_models import ENTRIES, Entry
@@ -122,8 +122,7 @@ def run(
     """All trainings of one model, those that are there already left as they are."""
     head, facts, made = None, {}, []
     for seed in seeds:
-        dealt = data.deal(seed)
-        for number in range(PARTS):
+        for number, clips in enumerate(tested(data.deal(seed))):
             folder = out / f"seed{seed}" / f"fold{number}"
             path = folder / f"{name.replace(' ', '_')}.json"
             if not path.exists():
@@ -133,12 +132,11 @@ def run(
                     head = head_of(whole) if entry.augment is None else None
                     keras.backend.clear_session()
                 parts = {
-                    "test": dealt[number],
-                    "train": [c for n, part in enumerate(dealt) if n != number for c in part],
+                    part: [clip for clip in clips if clip.split == part]
+                    for part in ("train", "test")
                 }
                 folder.mkdir(parents=True, exist_ok=True)
-                marked = [replace(c, split=part) for part, own in parts.items() for c in own]
-                write_index(marked, folder / "split.csv")
+                write_index(clips, folder / "split.csv")
                 keras.utils.set_random_seed(100 * seed + number)
                 if entry.augment is None:
                     scores, spent, history = train_head(entry, head, data, source, parts, seed)
@@ -161,10 +159,7 @@ def run(
                         "cpu_seconds": round(spent, 2),
                         "loss": [round(float(v), 4) for v in history["loss"]],
                         "right": {
-                            c.name: bool(hit)
-                            for c, hit in zip(
-                                parts["test"], scores.argmax(-1) == truth, strict=True
-                            )
+                            c.name: bool(hit) for c, hit in zip(parts["test"], hits, strict=True)
                         },
                     },
                 )
