@@ -45,6 +45,10 @@ def add(verb: "AddVerb") -> None:
         "--refine", type=int, metavar="PX", help="enlarge boxes to this size and look again"
     )
     sub.add_argument("--refined", type=int, metavar="N", help="how many a frame (default 4)")
+    sub.add_argument(
+        "--remember", type=float, metavar="SHARE",
+        help="of what was known of a thing that stays from frame to frame (default 0.95)",
+    )  # fmt: skip
     sub.add_argument("--each", type=int, default=8, help="stretches of a clip (default 8)")
     sub.add_argument("--epochs", type=int, help="default 15")
     sub.add_argument("--batch-size", type=int, help="stretches in a step (default 2)")
@@ -184,7 +188,7 @@ def _model(args: argparse.Namespace) -> "DetectorConfig":
     from sora_tf.config import DetectorConfig, resolve
     from sora_tf.train.detector import list_videos, usual_size
 
-    given = given_of(args, "step", "frames", "stride", "refine", "refined")
+    given = given_of(args, "step", "frames", "stride", "refine", "refined", "remember")
     size = tuple(args.size) if args.size else usual_size(list_videos(args.source))
     config = DetectorConfig(extractor=resolve(args.model).extractor, size=size)
     return replace(config, **given)

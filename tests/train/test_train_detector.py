@@ -216,9 +216,12 @@ def test_track_takes_the_run(run, films, tmp_path, capsys):
 def test_a_detector_from_the_command_line(films, tmp_path, capsys):
     words = ["train-detector", films, "--boxes", films / "boxes.json", "--out", tmp_path / "run"]
     words += ["--model", "small", "--size", 64, 96, "--frames", 2, "--step", 0.1, "--each", 1]
-    assert sora_tf(*words, "--epochs", 1, "--augment", "none") == 0
+    words += ["--remember", 0.5, "--epochs", 1, "--augment", "none"]
+    assert sora_tf(*words) == 0
     assert "test: mAP@0.5" in capsys.readouterr().out
-    assert DetectorRun(tmp_path / "run").finished
+    run = DetectorRun(tmp_path / "run")
+    assert run.finished
+    assert run.read_config().model.remember == 0.5
 
 
 @pytest.mark.parametrize(
