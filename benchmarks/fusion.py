@@ -30,11 +30,14 @@ from sora_tf.config import lite
 from sora_tf.data import labels_of, load_clip, read_index
 from sora_tf.data.index import SOUND_SUFFIXES
 from sora_tf.data.sound import load_sound
+from sora_tf.data.sound_dataset import SOUND_MASK
 from sora_tf.models.fusion import FRAME, SOUND, FusionConfig, build_fusion
 from sora_tf.models.sora import FRAME_VECTORS, build_sora, embedder
 from sora_tf.models.sound import SoundConfig
+from sora_tf.models.yamnet import MEL, build_yamnet
 from sora_tf.train.fit import compile_model
 from sora_tf.train.fused import usual_fused_training
+from sora_tf.train.fused_run import YAMNET
 
 HEARD = {"airplane": "background", "bird": "background"}
 FUSED = ("graph", "concatenation", "cross_attention")
@@ -78,7 +81,7 @@ class Pairs:
 
     Args:
         sight: from `seen`.
-        sounds: log-mel windows (M, S, F, M) and times (S, 2) of all sounds.
+        sounds: log-mel windows (M, S, F, M), or vectors (M, S, D), and times (S, 2) of all sounds.
         rows: the clips' places.
         choices: for each of them, the places of the sounds it may have.
         truth: (N, classes) of all clips.
@@ -123,7 +126,7 @@ class Pairs:
 
 
 def trained(
-    kind: str, parts, shapes, classes: int, seed: int, alone_epochs: int
+    kind: str, parts, shapes, classes: int, seed: int, alone_epochs: int, sound: SoundConfig | None
 ) -> dict[str, float]:
     """Accuracies on the test part, in each way that the model can be used."""
     keras.backend.clear_session()
@@ -131,7 +134,7 @@ def trained(
     only = {"pictures": FRAME, "sound": SOUND}.get(kind)
     sets = {only: shapes[only]} if only else shapes
     config = FusionConfig() if only else FusionConfig(kind)
-    model = build_fusion(sets, classes, config, sound=SoundConfig())
+    model = build_fusion(sets, classes, config, sound=sound)
     learnt, chosen, tested = parts
     settings = usual_fused_training()
     if only:
@@ -182,6 +185,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--folds", type=int, default=PARTS, choices=range(1, PARTS + 1))
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
+    parser.add_argument("--sound-encoder", choices=("trained", YAMNET), default="trained")
     parser.add_argument("--alone-epochs", type=int, default=40, help="of one set alone")
     parser.add_argument("--noise", type=float, default=64.0, help="σ added to values 0 to 255")
     options = parser.parse_args()
@@ -191,8 +195,12 @@ def main() -> None:
     sounds = read_index(options.sounds, SOUND_SUFFIXES)
     labels = labels_of(clips)
     sight = seen(clips, options.noise, options.out / f"pictures{options.noise:g}.npz")
-    heard = [load_sound(clip.path, count=10) for clip in sounds]
+    known = options.sound_encoder == YAMNET
+    heard = [load_sound(clip.path, MEL if known else None, count=10) for clip in sounds]
     mels, times = np.stack([one.mels for one in heard]), heard[0].times.astype(np.float32)
+    if known:
+        real = np.stack([one.mask for one in heard])
+        mels = build_yamnet(windows=10).predict({SOUND: mels, SOUND_MASK: real}, verbose=0)
     shapes = {FRAME: (FRAMES, sight["vectors"].shape[-1]), SOUND: mels.shape[1:]}
     truth = np.eye(len(labels), dtype=np.float32)[[labels.index(clip.label) for clip in clips]]
     results_path = options.out / "results.json"
@@ -223,7 +231,13 @@ def main() -> None:
             for name in options.kinds:
                 if name not in done:
                     done[name] = trained(
-                        name, dealt, shapes, len(labels), seed, options.alone_epochs
+                        name,
+                        dealt,
+                        shapes,
+                        len(labels),
+                        seed,
+                        options.alone_epochs,
+                        None if known else SoundConfig(),
                     )
                     write_json(results_path, results)
                     print(f"seed {seed}, fold {fold}: {name} {done[name]}", flush=True)

@@ -26,7 +26,7 @@ _HOMES = {
     "models": (
         "CocoDetector", "SoundConfig", "Stream", "VideoModel", "build_detector", "build_sora",
         "build_sound_model", "build_spatial_feature_extractor", "build_temporal_relation_model",
-        "embedder", "layer_costs", "streaming",
+        "build_yamnet", "embedder", "layer_costs", "streaming",
     ),
     "tasks": (
         "Pace", "Reading", "StreamingDetector", "Tracker", "TrackerSettings", "classify_files",

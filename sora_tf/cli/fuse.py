@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 KINDS = ("graph", "cross_attention", "concatenation")
 SETS = ("frame", "sound", "sentence")
+TRAINED, YAMNET = "trained", "yamnet"
 
 
 def add(verb: "AddVerb") -> None:
@@ -19,11 +20,17 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument(
         "source",
         metavar="DIR",
-        help="class folders of films, or a table with path, label and, where wanted, sound, "
-        "subtitles and caption",
+        help="class folders of films (without --sets frame of sounds too), or a table with path, "
+        "label and, where wanted, sound, subtitles and caption",
     )
     sub.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
     sub.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="default all")
+    sub.add_argument(
+        "--sound-encoder",
+        choices=(TRAINED, YAMNET),
+        default=TRAINED,
+        help="default trained, with the rest; yamnet has learnt the sounds of AudioSet before",
+    )
     sub.add_argument("--kind", choices=KINDS, default=KINDS[0], help="default graph")
     add_model(sub)
     sub.set_defaults(model="lite")
@@ -46,6 +53,7 @@ def fuse(args: argparse.Namespace) -> int:
         sets=args.sets,
         model=model_of(args),
         fusion=FusionConfig(args.kind),
+        sound=None if args.sound_encoder == TRAINED else args.sound_encoder,
         training=replace(usual_fused_training(), seed=args.seed, **given),
         fit=args.fit,
         cache=args.cache,

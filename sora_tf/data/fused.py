@@ -4,7 +4,14 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from sora_tf.data.index import READERS, Clip, is_url, read_index
+from sora_tf.data.index import (
+    READERS,
+    SOUND_SUFFIXES,
+    SUFFIXES,
+    Clip,
+    is_url,
+    read_index,
+)
 from sora_tf.video.subtitles import EMBEDDED
 
 MORE = ("sound", "subtitles", "caption")  # columns of a table
@@ -27,17 +34,18 @@ class FusedClip:
     caption: str | None = None
 
 
-def read_fused(source: str | os.PathLike[str]) -> list[FusedClip]:
+def read_fused(source: str | os.PathLike[str], seen: bool = True) -> list[FusedClip]:
     """Lists the clips of a folder of class folders, or of a table.
 
     Args:
         source: as in `read_index`; a table may have the columns `sound`, `subtitles` (files,
             relative ones from the table's folder; "embedded" where the film must hold them) and
             `caption` as well, empty where there is none.
+        seen: whether clips must have pictures; else files of sound in a folder are clips as well.
     Raises:
         FileNotFoundError, ValueError: as `read_index`.
     """
-    clips = read_index(source)
+    clips = read_index(source, SUFFIXES if seen else SUFFIXES | SOUND_SUFFIXES)
     place = Path(source)
     if place.is_dir():
         return [FusedClip(clip) for clip in clips]

@@ -9,6 +9,7 @@ from sora_tf.models.sora import build_sora, embedder
 from sora_tf.models.sound import SoundConfig, build_sound_model, encode_sound
 from sora_tf.models.streaming import Stream, streaming
 from sora_tf.models.video_model import VideoModel
+from sora_tf.models.yamnet import build_yamnet
 
 __all__ = [
     "CocoDetector",
@@ -21,6 +22,7 @@ __all__ = [
     "build_sound_model",
     "build_spatial_feature_extractor",
     "build_temporal_relation_model",
+    "build_yamnet",
     "embedder",
     "encode_sound",
     "layer_costs",

@@ -9,6 +9,7 @@ from sora_tf._keras import keras
 from sora_tf.data.sound import MelConfig
 from sora_tf.data.sound_dataset import SOUND, SOUND_MASK
 from sora_tf.layers.frames import FoldFrames, UnfoldFrames
+from sora_tf.layers.loudness import LoudnessPool
 from sora_tf.layers.pooling import MaskedMeanPool
 from sora_tf.layers.statistics import CepstrumStatistics
 from sora_tf.models.convolutions import NORM_MOMENTUM, conv, norm
@@ -90,9 +91,7 @@ def encode_sound(windows: tf.Tensor, mask: tf.Tensor, config: SoundConfig) -> tf
     x = FoldFrames(name="sound_fold")(windows)  # (B·S, F, M)
     x = layers.Rescaling(0.25, offset=1.0, name="sound_rescale")(x)
     plain = CepstrumStatistics(config.coefficients, name="sound_statistics")(x)
-    plain = layers.BatchNormalization(
-        momentum=NORM_MOMENTUM, center=False, scale=False, name="sound_standardise"
-    )(plain)
+    plain = _standardised(plain)
     x = layers.Reshape((*x.shape[1:], 1), name="sound_image")(x)
     for number, channels in enumerate(config.channels):
         x = conv(x, channels, 3, strides=2, name=f"sound_{number}")
@@ -110,7 +109,10 @@ def encode_sound(windows: tf.Tensor, mask: tf.Tensor, config: SoundConfig) -> tf
 
 
 def build_sound_model(
-    config: SoundConfig | None = None, num_classes: int | None = None, windows: int | None = None
+    config: SoundConfig | None = None,
+    num_classes: int | None = None,
+    windows: int | None = None,
+    encoder: keras.Model | None = None,
 ) -> keras.Model:
     """Builds a model of sound.
 
@@ -118,6 +120,10 @@ def build_sound_model(
         config: None is `SoundConfig()`.
         num_classes: classes to tell apart; None leaves the classifier out.
         windows: S; None for any number (a file for TFLite needs one).
+        encoder: what makes vectors of windows and has learnt before, such as `build_yamnet()`; its
+            vectors are standardised, and those of loud windows count more. The number and the
+            shape of windows are then its own, and of `config` only the dropout is used. None
+            trains one from random weights.
     Returns:
         A model from {"sound": (B, S, F, M), "sound_mask": (B, S)} to scores (B, num_classes)
         that sum to 1, or to the global vector (B, D), the mean over the real windows.
@@ -125,9 +131,15 @@ def build_sound_model(
         ValueError: there are fewer than 2 classes.
     """
     config = config or SoundConfig()
-    heard = sound_inputs(config, windows)
-    vectors = encode_sound(heard[SOUND], heard[SOUND_MASK], config)
-    x = MaskedMeanPool(name="sound_pooling")([vectors, heard[SOUND_MASK]])
+    if encoder is None:
+        heard = sound_inputs(config, windows)
+        vectors = encode_sound(heard[SOUND], heard[SOUND_MASK], config)
+        x = MaskedMeanPool(name="sound_pooling")([vectors, heard[SOUND_MASK]])
+    else:
+        heard = encoder.input
+        x = FoldFrames(name="sound_fold")(encoder(heard))
+        x = UnfoldFrames(name=SOUND_VECTORS)([_standardised(x), heard[SOUND_MASK]])
+        x = LoudnessPool(name="sound_pooling")([x, heard[SOUND], heard[SOUND_MASK]])
     x = layers.Activation("linear", name=GLOBAL_VECTOR, dtype="float32")(x)
     if num_classes is None:
         return keras.Model(heard, x, name="sound")
@@ -139,3 +151,9 @@ def build_sound_model(
         x
     )
     return keras.Model(heard, layers.Softmax(name=SCORES, dtype="float32")(logits), name="sound")
+
+
+def _standardised(x):
+    return layers.BatchNormalization(
+        momentum=NORM_MOMENTUM, center=False, scale=False, name="sound_standardise"
+    )(x)

@@ -17,6 +17,7 @@ from sora_tf.data.clip import decode
 from sora_tf.data.fused import FusedClip
 from sora_tf.data.sentences import clip_sentences
 from sora_tf.data.sound import MelConfig, load_sound
+from sora_tf.data.sound_dataset import SOUND_MASK
 from sora_tf.models.fusion import FRAME, SENTENCE, SOUND
 from sora_tf.models.minilm import UNITS, SentenceEncoder
 from sora_tf.models.sora import FRAME_VECTORS, embedder
@@ -35,6 +36,8 @@ class NodeReader:
         encoder: of sentences; None reads no words.
         key: what names the weights of `frames`.
         folder: where nodes are kept, a file a clip; None keeps none.
+        hearing: model from such windows to their vectors, which are then the nodes, such as
+            `build_yamnet()`; None takes the windows as they are.
     """
 
     def __init__(
@@ -45,21 +48,26 @@ class NodeReader:
         encoder: SentenceEncoder | None,
         key: str = "",
         folder: Path | None = None,
+        hearing: keras.Model | None = None,
     ):
         self.frames = frames and embedder(frames)
         self.fit, self.mel, self.encoder, self.folder = fit, mel, encoder, folder
-        self.key = key
+        self.key, self.hearing = key, hearing
         self._names: dict[FusedClip, str] = {}  # what lies beside a film is looked up once
 
     @property
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of the nodes of each set that is read, for `build_fusion`."""
         found: dict[str, tuple[int, ...]] = {}
+        nodes: tuple[int, ...]
         if self.frames is not None:
             vectors = self.frames.output[FRAME_VECTORS]
             found[FRAME] = (vectors.shape[1], vectors.shape[2])
         if self.mel is not None:
-            found[SOUND] = (WINDOWS, self.mel.frames, self.mel.mels)
+            nodes = self.mel.frames, self.mel.mels
+            if self.hearing is not None:
+                nodes = (self.hearing.output_shape[-1],)
+            found[SOUND] = (WINDOWS, *nodes)
         if self.encoder is not None:
             found[SENTENCE] = (SENTENCES, UNITS)
         return found
@@ -103,7 +111,11 @@ class NodeReader:
     def _heard(self, item):
         clip = item.clip
         heard = load_sound(item.sound or clip.path, self.mel, clip.start, clip.end, count=WINDOWS)
-        return heard.mels, heard.mask, heard.times
+        nodes = heard.mels
+        if self.hearing is not None:
+            windows = {SOUND: heard.mels[None], SOUND_MASK: heard.mask[None]}
+            nodes = self.hearing.predict_on_batch(windows)[0]
+        return nodes, heard.mask, heard.times
 
     def _said(self, item, encoder):
         clip = item.clip

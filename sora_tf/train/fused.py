@@ -1,7 +1,8 @@
 """Trains a model that fuses what is seen, heard and said in clips; resumes after a kill.
 
-The nodes of every clip are made once and kept: frame vectors of a CNN as it is, log-mel windows,
-and sentence vectors. What is trained is the encoder of sound and the fusion.
+The nodes of every clip are made once and kept: frame vectors of a CNN as it is, log-mel windows or
+YAMNet's vectors of them, and sentence vectors. What is trained is the encoder of sound, where it is
+not YAMNet, and the fusion.
 """
 
 import itertools
@@ -22,13 +23,13 @@ from sora_tf._progress import counting
 from sora_tf.config import SoraConfig
 from sora_tf.data import Problems, labels_of, split
 from sora_tf.data.fused import FusedClip, read_fused
-from sora_tf.models.fusion import FusionConfig, build_fusion
+from sora_tf.models.fusion import FRAME, FusionConfig, build_fusion
 from sora_tf.models.sound import SoundConfig
 from sora_tf.tasks.nodes import NodeReader, stacked
 from sora_tf.train.batches import learnt_from
 from sora_tf.train.evaluate import write_judged
 from sora_tf.train.fit import class_weights, compile_model, write_learnt
-from sora_tf.train.fused_run import SETS, FusedRun, FusedRunConfig, reader_of
+from sora_tf.train.fused_run import SETS, YAMNET, FusedRun, FusedRunConfig, reader_of
 from sora_tf.train.keep import KeepEpochs
 from sora_tf.train.run import RunError, load_model, versions
 from sora_tf.train.settings import TrainConfig
@@ -53,7 +54,7 @@ def train_fused(
     sets: Sequence[str] = SETS,
     model: SoraConfig | str = "lite",
     fusion: FusionConfig | None = None,
-    sound: SoundConfig | None = None,
+    sound: SoundConfig | str | None = None,
     training: TrainConfig | None = None,
     fit: str = "stretch",
     cache: str | os.PathLike[str] | None = None,
@@ -66,13 +67,15 @@ def train_fused(
     after the last whole epoch.
 
     Args:
-        source: folder of class folders, or a table, see `read_fused`.
+        source: folder of class folders, or a table, see `read_fused`; where no pictures are fused,
+            files of sound are clips too.
         out: the run folder.
         sets: which of "frame", "sound" and "sentence" are fused.
         model: video model, a config or a preset, whose frame vectors are the nodes that are seen;
             its weights are the usual ones and stay as they are.
         fusion: how; None is `FusionConfig()`.
-        sound: the encoder of sound; None is `SoundConfig()`.
+        sound: the encoder of sound, which learns with the rest; None is `SoundConfig()`. "yamnet"
+            takes the vectors of `build_yamnet()` as they are.
         training: how to train; None is `usual_fused_training()`.
         fit: how frames are made to fit: "stretch", "cover" or "contain".
         cache: folder for nodes, to share between runs; None keeps them in the run until it is
@@ -92,8 +95,10 @@ def train_fused(
     for name in sets:
         _checks.one_of(owner, "sets", name, SETS)
     _checks.at_least(owner, "sets", len(set(sets)), 1, "set", "Name frame, sound or sentence.")
+    if isinstance(sound, str):
+        _checks.one_of(owner, "sound", sound, (YAMNET,))
     run = FusedRun(out)
-    items = read_fused(source)
+    items = read_fused(source, seen=FRAME in sets)
     settings = training or usual_fused_training()
     clips = split([item.clip for item in items], seed=settings.seed)
     items = [replace(item, clip=clip) for item, clip in zip(items, clips, strict=True)]
@@ -207,7 +212,8 @@ def _fit(run, config, kept, problems, settings, callbacks, verbose):
         model = load_model(checkpoint[0])
     else:
         shapes = kept.reader.shapes
-        model = build_fusion(shapes, len(config.labels), config.fusion, sound=config.sound)
+        learning = config.sound if isinstance(config.sound, SoundConfig) else None
+        model = build_fusion(shapes, len(config.labels), config.fusion, sound=learning)
         compile_model(model, settings, settings.steps(len(learnt)))
     model.fit(
         kept.part("train").batches(settings.batch_size, settings.seed, len(history)),

@@ -10,17 +10,20 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sora_tf import _checks
 from sora_tf.config import SoraConfig
 from sora_tf.data.sound import MelConfig
+from sora_tf.models import yamnet
 from sora_tf.models.fusion import FRAME, SENTENCE, SOUND, FusionConfig
 from sora_tf.models.minilm import SentenceEncoder
 from sora_tf.models.sora import build_sora
 from sora_tf.models.sound import SoundConfig
-from sora_tf.tasks.nodes import NodeReader
+from sora_tf.tasks.nodes import WINDOWS, NodeReader
 from sora_tf.train.run import Run
 from sora_tf.train.settings import usual_training
 
 FUSED = "fusion"
+YAMNET = "yamnet"  # an encoder of sound that has learnt before
 SETS = (FRAME, SOUND, SENTENCE)
 
 
@@ -32,7 +35,8 @@ class FusedRunConfig:
         sets: which of "frame", "sound" and "sentence" it knows.
         model: the video model whose frame vectors are the nodes that are seen.
         fusion: how the sets are fused.
-        sound: the encoder of sound.
+        sound: the encoder of sound that learns with the rest; "yamnet" where its vectors, as they
+            are, are the nodes that are heard.
         labels: class names, in the order of the scores.
         fit: how frames are made to fit.
         training: the settings of `TrainConfig`, as a dict.
@@ -44,7 +48,7 @@ class FusedRunConfig:
     sets: tuple[str, ...]
     model: SoraConfig
     fusion: FusionConfig
-    sound: SoundConfig
+    sound: SoundConfig | str
     labels: tuple[str, ...]
     fit: str
     training: dict[str, Any]
@@ -69,13 +73,10 @@ class FusedRun(Run):
         """
 
         def made(values: dict[str, Any]) -> FusedRunConfig:
-            sound = dict(values["sound"])
-            sound["mel"] = MelConfig(**sound["mel"])
-            sound["channels"] = tuple(sound["channels"])
             values["sets"] = tuple(values["sets"])
             values["model"] = SoraConfig.from_dict(values["model"])
             values["fusion"] = FusionConfig(**values["fusion"])
-            values["sound"] = SoundConfig(**sound)
+            values["sound"] = _sound(values["sound"])
             return FusedRunConfig(**values)
 
         return self._config(made, "fuse", FUSED)
@@ -89,14 +90,27 @@ def reader_of(config: FusedRunConfig, folder: Path | None = None) -> NodeReader:
         folder: where nodes are kept.
 
     Raises:
-        ImportError: the extra "pretrained" or "text" is not installed, and it needs it.
+        ImportError: what it needs is not installed: the extra "pretrained" or "text", or YAMNet.
     """
     weights = usual_training(config.model).weights
+    mel = hearing = None
+    if SOUND in config.sets and isinstance(config.sound, SoundConfig):
+        mel = config.sound.mel
+    elif SOUND in config.sets:
+        mel, hearing = yamnet.MEL, yamnet.build_yamnet(windows=WINDOWS)
     return NodeReader(
         build_sora(config.model, weights=weights) if FRAME in config.sets else None,
         config.fit,
-        config.sound.mel if SOUND in config.sets else None,
+        mel,
         SentenceEncoder() if SENTENCE in config.sets else None,
         json.dumps([asdict(config.model), weights]),
         folder,
+        hearing,
     )
+
+
+def _sound(values: dict[str, Any] | str) -> SoundConfig | str:
+    if isinstance(values, str):
+        return _checks.one_of("FusedRunConfig", "sound", values, (YAMNET,))
+    mel = MelConfig(**values["mel"])
+    return SoundConfig(**{**values, "mel": mel, "channels": tuple(values["channels"])})

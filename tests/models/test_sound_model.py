@@ -89,6 +89,21 @@ def test_it_learns_to_tell_tones_from_noise(tmp_path):
     assert model.evaluate(batches("test"), verbose=0)[1] >= 0.85  # chance is 0.5
 
 
+def test_vectors_of_an_encoder_that_learnt_before_are_pooled_by_loudness(heard):
+    windows = {
+        "sound": keras.Input((3, 100, 16), name="sound"),
+        "sound_mask": keras.Input((3,), dtype="bool", name="sound_mask"),
+    }
+    means = keras.layers.Lambda(lambda x: tf.reduce_mean(x, axis=2))(windows["sound"])
+    encoder = keras.Model(windows, means)
+    model = build_sound_model(encoder=encoder)
+    loud = np.exp(heard["sound"]).mean(axis=(2, 3)) * heard["sound_mask"]
+    vectors = heard["sound"].mean(axis=2) / np.sqrt(1 + 1e-3)  # as standardised before training
+    wanted = (loud[..., None] * vectors).sum(axis=1) / loud.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(model.predict_on_batch(heard), wanted, atol=1e-4)
+    assert build_sound_model(num_classes=3, encoder=encoder).output_shape == (None, 3)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -12,6 +12,7 @@ from sora_tf.cli import main
 from sora_tf.config import micro
 from sora_tf.data import Clip
 from sora_tf.data.fused import FusedClip, read_fused
+from sora_tf.models import yamnet
 from sora_tf.models.fusion import FRAME, SOUND, FusionConfig
 from sora_tf.models.sound import SoundConfig
 from sora_tf.tasks import nodes as nodes_module
@@ -189,3 +190,43 @@ def test_wrong_sets(wrong, words, table, tmp_path):
     with pytest.raises(ValueError, match=words):
         train_fused(table, tmp_path / "run", **{**SETTINGS, **wrong})
     assert not (tmp_path / "run").exists()
+
+
+@pytest.fixture(scope="module")
+def sounds(tmp_path_factory):
+    """16 files of sound in two folders, without pictures."""
+    root, rng = tmp_path_factory.mktemp("sounds"), np.random.default_rng(1)
+    for number in range(16):
+        label = list(PITCH)[number % 2]
+        (root / label).mkdir(exist_ok=True)
+        tone(root / label / f"{number}.wav", PITCH[label], rng)
+    return root
+
+
+def test_sounds_without_pictures_by_what_has_learnt_before(sounds, tmp_path, capsys):
+    pytest.importorskip(yamnet.PACKAGE)
+    out = str(tmp_path / "run")
+    given = ["--sets", "sound", "--sound-encoder", "yamnet", "--epochs", "10"]
+    assert main(["fuse", str(sounds), "--out", out, *given]) == 0
+    run = FusedRun(out)
+    assert run.read_config().sound == "yamnet"
+    assert run.load_model().input_shape[SOUND][-1] == yamnet.UNITS
+    assert run.read_metrics()["accuracy"] == 1.0
+    capsys.readouterr()
+    film = str(next((sounds / "high").iterdir()))
+    assert main(["classify", out, film, "--json"]) == 0
+    (answer,) = map(json.loads, capsys.readouterr().out.splitlines())
+    assert answer["label"] == "high"
+    assert answer["known"] == [SOUND]
+
+
+def test_an_encoder_that_is_not_known_is_refused(sounds, tmp_path):
+    with pytest.raises(ValueError, match="train_fused: sound must be one of yamnet, got 'vggish'"):
+        train_fused(sounds, tmp_path / "run", sets=(SOUND,), sound="vggish")
+    assert not (tmp_path / "run").exists()
+
+
+def test_files_of_sound_are_clips_where_no_pictures_are_asked_for(sounds):
+    assert len(read_fused(sounds, seen=False)) == 16
+    with pytest.raises(ValueError, match="found no clips"):
+        read_fused(sounds)
