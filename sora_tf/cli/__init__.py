@@ -19,6 +19,7 @@ from sora_tf.cli import (
     export,
     finetune,
     fuse,
+    hear,
     learn,
     look,
     summarize,
@@ -54,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     for group in (
-        *(train, finetune, tune, learn, use, fuse, zero_shot, words, ask, topics),
+        *(train, finetune, tune, learn, use, fuse, hear, zero_shot, words, ask, topics),
         *(detect, track, summarize, look, export),
     ):
         group.add(verb)

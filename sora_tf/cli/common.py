@@ -45,6 +45,13 @@ def complain(text: str) -> None:
     print("sora-tf: " + text.replace("\n", "\\n"), file=sys.stderr, flush=True)
 
 
+def complain_of_damage(answer: dict[str, Any]) -> None:
+    """Says what was wrong with a file that was answered all the same, if anything was."""
+    damage, path = answer["damage"], answer["path"]
+    if damage:
+        complain(damage if damage.startswith(path) else f"{path}: {damage}")
+
+
 def reason_of(error: Exception) -> str:
     """What an error says, in one line."""
     if isinstance(error, OSError) and error.filename and error.strerror:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from sora_tf.cli.common import complain, digest, print_answers
+from sora_tf.cli.common import complain_of_damage, digest, print_answers
 from sora_tf.cli.detect import DETECTOR_HELP, detector_of
 
 if TYPE_CHECKING:
@@ -100,5 +100,4 @@ def _print(answer: dict[str, Any]) -> None:
         )
     if answer["alerts"]:
         print(f"  alerts: {answer['alerts']}")
-    if answer["damage"]:
-        complain(f"{answer['path']}: {answer['damage']}")
+    complain_of_damage(answer)

@@ -4,7 +4,14 @@ import argparse
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
-from sora_tf.cli.common import code, complain, print_answers, print_json, reading_of
+from sora_tf.cli.common import (
+    code,
+    complain,
+    complain_of_damage,
+    print_answers,
+    print_json,
+    reading_of,
+)
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
@@ -160,9 +167,7 @@ def print_scores(answer: dict[str, Any]) -> None:
     """Prints the best names of a file, and of its windows where there are several."""
     ranked = sorted(answer["scores"].items(), key=lambda item: -item[1])[:5]
     print(f"{answer['path']}: " + ", ".join(f"{label} {score:.3f}" for label, score in ranked))
-    if answer["damage"]:
-        named = answer["damage"].startswith(answer["path"])
-        complain(answer["damage"] if named else f"{answer['path']}: {answer['damage']}")
+    complain_of_damage(answer)
     if len(answer["windows"]) > 1:
         for window in answer["windows"]:
             label, score = max(window["scores"].items(), key=lambda item: item[1])

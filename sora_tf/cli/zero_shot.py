@@ -17,6 +17,7 @@ from sora_tf.cli.use import print_scores
 
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
+    from sora_tf.tasks.heard_words import HeardWords
     from sora_tf.tasks.windows import Reading
 
 
@@ -57,6 +58,9 @@ def _add_files(sub: argparse.ArgumentParser) -> None:
         "--window", type=float, metavar="S", help="seconds a window (default: whole file)"
     )
     sub.add_argument("--step", type=float, metavar="S", help="seconds between windows")
+    sub.add_argument(
+        "--heard", action="store_true", help="by what is heard, not seen; files of sound will do"
+    )
 
 
 def align(args: argparse.Namespace) -> int:
@@ -89,12 +93,17 @@ def zero_shot(args: argparse.Namespace) -> int:
     from sora_tf._progress import progress
     from sora_tf.models.minilm import SentenceEncoder
     from sora_tf.tasks.classify import classify_files
-    from sora_tf.tasks.zero_shot import namer
+    from sora_tf.tasks.zero_shot import namer, several
 
     texts = _texts(args)
     encoder = SentenceEncoder()
-    model, reading, args.files = _given(args, encoder)
-    answers = classify_files(namer(model, encoder, texts), texts, args.files, reading)
+    if args.heard:
+        from sora_tf.tasks.heard_words import name_heard
+
+        answers = name_heard(_heard(args, encoder), texts, several(encoder, texts), args.files)
+    else:
+        model, reading, args.files = _given(args, encoder)
+        answers = classify_files(namer(model, encoder, texts), texts, args.files, reading)
     return print_answers(progress(answers, "files", len(args.files)), print_scores, args)
 
 
@@ -106,10 +115,17 @@ def search(args: argparse.Namespace) -> int:
 
     encoder = SentenceEncoder()
     (vector,) = text_vectors(encoder, [args.text])
-    model, reading, files = _given(args, encoder)
+    if args.heard:
+        from sora_tf.tasks.heard_words import search_heard
+
+        files = args.files
+        answers = search_heard(_heard(args, encoder), vector, files)
+    else:
+        model, reading, files = _given(args, encoder)
+        answers = search_files(model, vector, files, reading)
     found: list[dict[str, Any]] = []
     failed = 0
-    for answer in progress(search_files(model, vector, files, reading), "files", len(files)):
+    for answer in progress(answers, "files", len(files)):
         if "error" in answer:
             failed += 1
             complain(answer["error"])
@@ -155,3 +171,13 @@ def _given(args: argparse.Namespace, encoder: Any) -> tuple[Any, "Reading", list
     config = lite()
     reading = Reading(config.frames, config.size, "stretch", args.window, args.step)
     return build_aligned(imagenet_words(encoder)), reading, args.files
+
+
+def _heard(args: argparse.Namespace, encoder: Any) -> "HeardWords":
+    """What compares texts with sounds."""
+    from sora_tf.models.yamnet import yamnet_names, yamnet_network
+    from sora_tf.tasks.heard_words import HeardWords
+
+    if os.path.isdir(args.files[0]):
+        raise ValueError(f"--heard: {args.files[0]} is of what is seen. Leave the run out.")
+    return HeardWords(yamnet_network(), yamnet_names(), encoder, args.window, args.step)

@@ -44,9 +44,18 @@ def namer(model: keras.Model, encoder: SentenceEncoder, texts: Sequence[str]) ->
     Raises:
         ValueError: as in `text_vectors`, or there are fewer than 2.
     """
+    return with_texts(model, several(encoder, texts))
+
+
+def several(encoder: SentenceEncoder, texts: Sequence[str]) -> np.ndarray:
+    """Vectors (K, 384) of texts to choose from.
+
+    Raises:
+        ValueError: as in `text_vectors`, or there are fewer than 2.
+    """
     if len(texts) < 2:
         raise ValueError(f"zero-shot: give 2 texts or more to choose from, got {len(texts)}.")
-    return with_texts(model, text_vectors(encoder, texts))
+    return text_vectors(encoder, texts)
 
 
 def search_files(
@@ -68,9 +77,15 @@ def search_files(
     def liken(window: Window) -> dict[str, float]:
         return {LIKENESS: float(model.predict_on_batch(batch_of(window))[0] @ vector)}
 
-    for path, windows, damage, error in answered(liken, paths, reading):
-        if windows:
-            best = max(window["scores"][LIKENESS] for window in windows)
-            yield {"path": path, LIKENESS: best, "windows": windows, "damage": damage or error}
-        else:
-            yield {"path": path, "error": error}
+    for answer in answered(liken, paths, reading):
+        yield search_answer(*answer)
+
+
+def search_answer(
+    path: str, windows: list[dict[str, Any]], damage: str | None, error: str | None
+) -> dict[str, Any]:
+    """The answer to a file, from what was found of its windows and what was wrong with them."""
+    if not windows:
+        return {"path": path, "error": error}
+    best = max(window["scores"][LIKENESS] for window in windows)
+    return {"path": path, LIKENESS: best, "windows": windows, "damage": damage or error}

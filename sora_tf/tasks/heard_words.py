@@ -1,0 +1,130 @@
+"""Any text compared with what is heard: the names of sounds, weighted by how sure YAMNet is."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from sora_tf._keras import keras
+from sora_tf.models.minilm import SentenceEncoder
+from sora_tf.tasks.classify import file_answer
+from sora_tf.tasks.hear import Heard, hear
+from sora_tf.tasks.windows import is_one_window
+from sora_tf.tasks.zero_shot import LIKENESS, search_answer
+from sora_tf.video import VideoError, sampling
+
+TEMPERATURE = 0.05  # of the scores of several texts, as for what is seen
+
+
+class HeardWords:
+    """Compares texts with the sound of files.
+
+    The vector of a stretch is the mean over its windows of the vectors of AudioSet's names,
+    weighted by their scores, of length 1: what is seen is compared so too, with ImageNet's names.
+
+    Args:
+        network: from `yamnet_network`.
+        names: of its classes, from `yamnet_names`.
+        encoder: for the names and the texts.
+        seconds: length of a stretch, s; None makes one of every file.
+        step: from one stretch to the next, s; None is `seconds`.
+    """
+
+    def __init__(
+        self,
+        network: keras.Model,
+        names: Sequence[str],
+        encoder: SentenceEncoder,
+        seconds: float | None = None,
+        step: float | None = None,
+    ):
+        self.network, self.seconds, self.step = network, seconds, step
+        self.vectors = encoder.encode([name.lower() for name in names])
+
+    def liken(self, path: str, texts: np.ndarray) -> tuple[list[dict[str, Any]], str | None]:
+        """The cosines of a file's stretches with texts.
+
+        Args:
+            path: file or URL.
+            texts: (K, 384), of length 1.
+
+        Returns:
+            [{"start", "end" in s, "cosines": (K,)}], and what was wrong with the file or None.
+
+        Raises:
+            VideoError: the file does not read, or has no sound.
+        """
+        heard = hear(self.network, path)
+        if not len(heard.scores):
+            raise VideoError(path, "no sound", "nothing is heard in it", "Leave out --heard.")
+        weights = heard.scores / np.maximum(heard.scores.sum(axis=1, keepdims=True), 1e-9)
+        made = []
+        for start, end, rows in self._stretches(heard):
+            vector = (weights[rows] @ self.vectors).mean(axis=0)
+            vector /= max(float(np.linalg.norm(vector)), 1e-9)
+            made.append({"start": start, "end": end, "cosines": texts @ vector})
+        return made, heard.damage
+
+    def _stretches(self, heard: Heard) -> Iterator[tuple[float, float, np.ndarray]]:
+        """Start, end and windows of every stretch in which there is sound."""
+        last, middle = float(heard.times[-1, 1]), heard.times.mean(axis=1)
+        if self.seconds is None or is_one_window(last, self.seconds):
+            yield float(heard.times[0, 0]), last, np.arange(len(middle))
+            return
+        for start, end in sampling.windows(last, self.seconds, self.step or self.seconds):
+            rows = np.flatnonzero((middle >= start) & (middle < end))
+            if len(rows):
+                yield start, end, rows
+
+
+def name_heard(
+    words: HeardWords, texts: Sequence[str], vectors: np.ndarray, paths: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """Names files by which of several texts suits their sound; answers as `classify_files` does.
+
+    Args:
+        words: what listens.
+        texts: K of them.
+        vectors: (K, 384), of the texts.
+        paths: files or URLs.
+    """
+
+    def scored(cosines: np.ndarray) -> dict[str, float]:
+        sure = np.exp((cosines - cosines.max()) / TEMPERATURE)
+        return {text: float(p) for text, p in zip(texts, sure / sure.sum(), strict=True)}
+
+    for answer in _answered(words, vectors, paths, scored):
+        yield file_answer(*answer)
+
+
+def search_heard(
+    words: HeardWords, vector: np.ndarray, paths: Sequence[str]
+) -> Iterator[dict[str, Any]]:
+    """How well a text suits the sound of files; answers as `search_files` does.
+
+    Args:
+        words: what listens.
+        vector: (384,), of the text.
+        paths: files or URLs.
+    """
+
+    def scored(cosines: np.ndarray) -> dict[str, float]:
+        return {LIKENESS: float(cosines[0])}
+
+    for answer in _answered(words, vector[None], paths, scored):
+        yield search_answer(*answer)
+
+
+def _answered(words, vectors, paths, scored):
+    """The path, what is said of each stretch, the damage, and the error; a file at a time."""
+    for path in paths:
+        try:
+            parts, damage = words.liken(path, vectors)
+        except VideoError as error:
+            yield path, [], None, str(error)
+            continue
+        windows = [
+            {"start": part["start"], "end": part["end"], "scores": scored(part["cosines"])}
+            for part in parts
+        ]
+        yield path, windows, damage, None
