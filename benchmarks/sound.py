@@ -29,8 +29,12 @@ from sora_tf.data.sound import MelConfig, load_sound
 from sora_tf.data.sound_augment import SoundAugment
 from sora_tf.data.sound_dataset import sound_dataset
 from sora_tf.layers.statistics import CepstrumStatistics
+from sora_tf.models.aligned import text_of_label
+from sora_tf.models.minilm import SentenceEncoder
 from sora_tf.models.sound import SoundConfig, build_sound_model
-from sora_tf.models.yamnet import MEL, OFFSET, build_yamnet, yamnet_network
+from sora_tf.models.yamnet import MEL, OFFSET, build_yamnet, yamnet_names, yamnet_network
+from sora_tf.tasks.heard_words import HeardWords
+from sora_tf.tasks.zero_shot import text_vectors
 
 SECONDS = 10.0
 CONFIG = SoundConfig()
@@ -94,6 +98,20 @@ def network() -> keras.Model:
     return yamnet_network()
 
 
+def by_name(train: list[Clip], test: list[Clip], seed: int, epochs: int) -> list[str]:
+    """The class whose name suits best what is heard; nothing is trained."""
+    labels, words = labels_of(train), listener()
+    vectors = text_vectors(words.encoder, [text_of_label(label) for label in labels])
+    found = [words.liken(clip.path, vectors)[0][0]["cosines"] for clip in test]
+    return [labels[int(cosines.argmax())] for cosines in found]
+
+
+@functools.cache
+def listener() -> HeardWords:
+    """What compares texts with sounds, made once."""
+    return HeardWords(network(), yamnet_names(), SentenceEncoder())
+
+
 def ours(
     mel: MelConfig,
     rate: float,
@@ -132,6 +150,7 @@ METHODS: dict[str, Callable[..., list[str]]] = {
     "commonest class": majority,
     "linear, log-mel mean and sd": linear(band_statistics),
     "linear, cepstrum statistics": linear(cepstrum_statistics),
+    "by its name, nothing trained": by_name,
     "linear, YAMNet": linear(published),
     "ours": ours(CONFIG.mel, RATE, None, lambda classes: build_sound_model(CONFIG, classes)),
     "ours, on YAMNet": ours(

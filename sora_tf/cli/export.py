@@ -74,12 +74,14 @@ def export(args: argparse.Namespace) -> int:
 
 def _export_head(args: argparse.Namespace, run: "Run", out: Path) -> int:
     from sora_tf.export.head import export_head
+    from sora_tf.train.fused_run import FusedRun, hearing_of, is_fused
 
     if args.to != "all":
         raise ValueError(
             f"export: a run of a {run.kind} model has formats of its own. Leave --to out."
         )
-    result = export_head(run, out, args.name, args.version or 1)
+    encoder = hearing_of(FusedRun(run.path).read_config()) if is_fused(run.path) else None
+    result = export_head(run, out, args.name, args.version or 1, encoder)
     made, failed = result["artefacts"], result["failed"]
     for path, why in failed.items():
         complain(f"{path}: {why}")

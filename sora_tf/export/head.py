@@ -29,7 +29,13 @@ LENGTH = 32  # nodes of a set that may have any number, in TFLite
 CHECKS = 3  # made-up inputs compared
 
 
-def export_head(run: Run, out: Path, name: str = "sora", version: int = 1) -> dict[str, Any]:
+def export_head(
+    run: Run,
+    out: Path,
+    name: str = "sora",
+    version: int = 1,
+    encoder: keras.Model | None = None,
+) -> dict[str, Any]:
     """Exports the model of a run whose inputs are vectors; each file appears proved or not at all.
 
     The answers of each file are held against Keras's on made-up inputs, some of whose nodes are
@@ -41,6 +47,8 @@ def export_head(run: Run, out: Path, name: str = "sora", version: int = 1) -> di
             dynamic.tflite (batch 1; a set of any number of nodes has 32; the last has weights of
             8 bits), receipt.json and reference.npz, for `sora-tf verify`.
         name, version: of the SavedModel.
+        encoder: model whose answer is the input of the run's model that has the name of its own
+            first input; the files then hold both. None where nothing stands before it.
 
     Returns:
         {"artefacts": {path in `out`: {"format", "bytes", "sha256", "difference", "operations",
@@ -50,6 +58,8 @@ def export_head(run: Run, out: Path, name: str = "sora", version: int = 1) -> di
         RunError: there is no model in the run.
     """
     model = load_model(run.model_path)
+    if encoder is not None:
+        model = behind(encoder, model)
     cases = [_case(model, seed) for seed in range(CHECKS)]
     made: dict[str, Any] = {}
     failed: dict[str, str] = {}
@@ -83,6 +93,22 @@ def export_head(run: Run, out: Path, name: str = "sora", version: int = 1) -> di
         facts = {"kind": HEAD, "model_sha256": digest(run.model_path), "artefacts": made}
         write_json(out / RECEIPT, facts)
     return {"artefacts": made, "failed": failed}
+
+
+def behind(encoder: keras.Model, model: keras.Model) -> keras.Model:
+    """A model with what makes one of its inputs before it.
+
+    Args:
+        encoder: from named inputs to what `model` takes under the name of the first of them; the
+            others are inputs of `model` as well.
+        model: from named inputs to scores.
+    """
+    given = {**_inputs(model), **_inputs(encoder)}
+    heard = {**given, encoder.input_names[0]: encoder.output}
+    scores = model({name: heard[name] for name in model.input_names})
+    (output,) = model.output_names
+    made = keras.layers.Activation("linear", name=output, dtype="float32")(scores)
+    return keras.Model(given, made, name=model.name)
 
 
 def drawn(model: keras.Model, seed: int) -> Arrays:

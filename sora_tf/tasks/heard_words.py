@@ -38,7 +38,8 @@ class HeardWords:
         seconds: float | None = None,
         step: float | None = None,
     ):
-        self.network, self.seconds, self.step = network, seconds, step
+        self.network, self.encoder = network, encoder
+        self.seconds, self.step = seconds, step
         self.vectors = encoder.encode([name.lower() for name in names])
 
     def liken(self, path: str, texts: np.ndarray) -> tuple[list[dict[str, Any]], str | None]:

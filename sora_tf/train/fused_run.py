@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from sora_tf import _checks
+from sora_tf._keras import keras
 from sora_tf.config import SoraConfig
 from sora_tf.data.sound import MelConfig
 from sora_tf.models import yamnet
@@ -93,20 +94,27 @@ def reader_of(config: FusedRunConfig, folder: Path | None = None) -> NodeReader:
         ImportError: what it needs is not installed: the extra "pretrained" or "text", or YAMNet.
     """
     weights = usual_training(config.model).weights
-    mel = hearing = None
-    if SOUND in config.sets and isinstance(config.sound, SoundConfig):
-        mel = config.sound.mel
-    elif SOUND in config.sets:
-        mel, hearing = yamnet.MEL, yamnet.build_yamnet(windows=WINDOWS)
+    mel = config.sound.mel if isinstance(config.sound, SoundConfig) else yamnet.MEL
     return NodeReader(
         build_sora(config.model, weights=weights) if FRAME in config.sets else None,
         config.fit,
-        mel,
+        mel if SOUND in config.sets else None,
         SentenceEncoder() if SENTENCE in config.sets else None,
         json.dumps([asdict(config.model), weights]),
         folder,
-        hearing,
+        hearing_of(config),
     )
+
+
+def hearing_of(config: FusedRunConfig) -> keras.Model | None:
+    """The encoder whose vectors the run's model hears; None where it takes windows of sound.
+
+    Raises:
+        ImportError: the weights of YAMNet are not installed, and it needs them.
+    """
+    if SOUND in config.sets and config.sound == YAMNET:
+        return yamnet.build_yamnet(windows=WINDOWS)
+    return None
 
 
 def _sound(values: dict[str, Any] | str) -> SoundConfig | str:

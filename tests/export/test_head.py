@@ -13,7 +13,7 @@ from sora_tf._keras import keras
 from sora_tf.cli import main
 from sora_tf.data.sound import MelConfig
 from sora_tf.export import head, head_check
-from sora_tf.export.head import drawn, export_head
+from sora_tf.export.head import behind, drawn, export_head
 from sora_tf.models.answerer import AnswererConfig, build_answerer
 from sora_tf.models.dialogue import DialogueConfig, build_dialogue
 from sora_tf.models.fusion import FRAME, SENTENCE, SOUND, FusionConfig, build_fusion
@@ -82,6 +82,29 @@ def test_every_head_is_exported_and_agrees(name, tmp_path):
     for key, values in wanted.items():
         np.testing.assert_allclose(three[key][2:], values, atol=1e-5)
         np.testing.assert_allclose(lite[key], values, atol=1e-5)
+
+
+def test_what_stands_before_a_head_goes_with_it(tmp_path):
+    windows = {
+        SOUND: keras.Input((3, 5, 4), name=SOUND),
+        f"{SOUND}_mask": keras.Input((3,), dtype=tf.bool, name=f"{SOUND}_mask"),
+    }
+    means = keras.layers.Lambda(lambda x: tf.reduce_mean(x, axis=2))(windows[SOUND])
+    encoder = keras.Model(windows, means)
+    model = build_fusion({FRAME: (4, 12), SOUND: (3, 4)}, 3, FusionConfig(units=8))
+    whole = behind(encoder, model)
+    given = drawn(whole, 0)
+    assert given[SOUND].shape == (1, 3, 5, 4)
+    wanted = model({**given, SOUND: given[SOUND].mean(axis=2)})
+    np.testing.assert_allclose(whole(given), wanted, atol=1e-6)
+    run = run_of(model, tmp_path / "run")
+    result = export_head(run, tmp_path / "out", encoder=encoder)
+    assert not result["failed"]
+    assert set(result["artefacts"]) == FILES
+    for facts in result["artefacts"].values():
+        assert facts["difference"] < NEAR[facts["format"]]
+        assert facts["inputs"][SOUND] == ["None", "3", "5", "4", "float32"]
+        assert list(facts["outputs"]) == model.output_names
 
 
 def test_small_numbers_make_small_files(tmp_path):

@@ -218,6 +218,10 @@ def test_sounds_without_pictures_by_what_has_learnt_before(sounds, tmp_path, cap
     (answer,) = map(json.loads, capsys.readouterr().out.splitlines())
     assert answer["label"] == "high"
     assert answer["known"] == [SOUND]
+    assert main(["export", out, "--json"]) == 0  # from windows of sound, YAMNet inside
+    exported = json.loads(capsys.readouterr().out)["artefacts"]
+    windows = ["None", "16", str(yamnet.MEL.frames), str(yamnet.MEL.mels), "float32"]
+    assert {tuple(facts["inputs"][SOUND]) for facts in exported.values()} == {tuple(windows)}
 
 
 def test_an_encoder_that_is_not_known_is_refused(sounds, tmp_path):
