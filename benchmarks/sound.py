@@ -39,6 +39,7 @@ from sora_tf.tasks.zero_shot import text_vectors
 SECONDS = 10.0
 CONFIG = SoundConfig()
 BATCH = 8
+SHRINK = 30.0  # of the classifier on YAMNet, over the number of clips
 RATE, RATE_HEARD = 5e-3, 1e-3  # of learning, falling to 0 as a cosine
 
 
@@ -116,9 +117,9 @@ def ours(
     mel: MelConfig,
     rate: float,
     augment: SoundAugment | None,
-    build: Callable[[int], keras.Model],
+    build: Callable[[int, int], keras.Model],
 ) -> Callable[..., list[str]]:
-    """A classifier made by `build`, from the number of classes, and trained on windows of `mel`."""
+    """A classifier from `build`, told how many classes and clips, trained on windows of `mel`."""
 
     def answer(train: list[Clip], test: list[Clip], seed: int, epochs: int) -> list[str]:
         keras.backend.clear_session()
@@ -134,7 +135,7 @@ def ours(
             seed=seed,
             **heard,
         )
-        model = build(len(labels))
+        model = build(len(labels), len(train))
         steps = epochs * -(-len(train) // BATCH)
         falling = keras.optimizers.schedules.CosineDecay(rate, steps)
         learner = keras.optimizers.AdamW(falling, weight_decay=0.01)
@@ -152,12 +153,14 @@ METHODS: dict[str, Callable[..., list[str]]] = {
     "linear, cepstrum statistics": linear(cepstrum_statistics),
     "by its name, nothing trained": by_name,
     "linear, YAMNet": linear(published),
-    "ours": ours(CONFIG.mel, RATE, None, lambda classes: build_sound_model(CONFIG, classes)),
+    "ours": ours(CONFIG.mel, RATE, None, lambda classes, _: build_sound_model(CONFIG, classes)),
     "ours, on YAMNet": ours(
         MEL,
         RATE_HEARD,
-        SoundAugment(noise=0.1, mixup=0.3),
-        lambda classes: build_sound_model(CONFIG, classes, encoder=build_yamnet()),
+        SoundAugment(noise=0.1),
+        lambda classes, clips: build_sound_model(
+            CONFIG, classes, encoder=build_yamnet(), shrink=SHRINK / clips
+        ),
     ),
 }
 

@@ -8,6 +8,8 @@ from sora_tf.cli.common import complain_of_damage, print_answers
 if TYPE_CHECKING:
     from sora_tf.cli.common import AddVerb
 
+CLEAR = 0.05  # mean score of a whole file from which on a name is printed for it
+
 
 def add(verb: "AddVerb") -> None:
     """Adds the verb."""
@@ -29,8 +31,9 @@ def hear(args: argparse.Namespace) -> int:
 
 
 def _show(answer: dict[str, Any]) -> None:
-    overall = ", ".join(f"{name} {score:.2f}" for name, score in answer["overall"].items())
-    print(f"{answer['path']}: {overall or 'no sound'}")
+    clear = {name: score for name, score in answer["overall"].items() if score >= CLEAR}
+    overall = ", ".join(f"{name} {score:.2f}" for name, score in clear.items())
+    print(f"{answer['path']}: {overall or ('nothing clear' if answer['overall'] else 'no sound')}")
     complain_of_damage(answer)
     for sound in answer["sounds"]:
         when = f"{sound['start']:8.1f} to {sound['end']:.1f} s"

@@ -30,7 +30,7 @@ SEPARABLE = (  # stride and channels of those after it
     (1, 64), (2, 128), (1, 128), (2, 256), (1, 256), (2, 512), (1, 512), (1, 512), (1, 512),
     (1, 512), (1, 512), (2, 1024), (1, 1024),
 )  # fmt: skip
-MIDDLE = 6  # the separable convolution whose output goes into the vectors, beside the last one's
+MIDDLE = 4  # the separable convolution whose output goes into the vectors, beside the last one's
 EPSILON = 1e-4  # of the norms
 CLASSES = 521
 UNITS = SEPARABLE[MIDDLE][1] + SEPARABLE[-1][1]
@@ -54,7 +54,7 @@ def build_yamnet(
 
     Returns:
         A model from {"sound": (B, S, 96, 64), "sound_mask": (B, S) bool}, as `load_sound` makes
-        them of `MEL`, to vectors (B, S, 1536).
+        them of `MEL`, to vectors (B, S, 1280).
 
     Raises:
         ImportError: there is no path, and the package is not installed.

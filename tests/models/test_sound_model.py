@@ -104,6 +104,15 @@ def test_vectors_of_an_encoder_that_learnt_before_are_pooled_by_loudness(heard):
     assert build_sound_model(num_classes=3, encoder=encoder).output_shape == (None, 3)
 
 
+def test_shrinking_adds_the_squares_of_the_weights_to_the_loss(heard):
+    model = build_sound_model(SMALL, 2, shrink=0.5)
+    model.get_layer("logits").set_weights([np.full((16, 2), 0.1), np.zeros(2)])
+    assert float(sum(model.losses)) == pytest.approx(0.5 * 32 * 0.01)
+    assert not build_sound_model(SMALL, 2).losses
+    with pytest.raises(ValueError, match="shrink must be at least 0"):
+        build_sound_model(SMALL, 2, shrink=-1.0)
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
