@@ -20,8 +20,8 @@ def add(verb: "AddVerb") -> None:
     sub.add_argument(
         "source",
         metavar="DIR",
-        help="class folders of films (without --sets frame of sounds too), or a table with path, "
-        "label and, where wanted, sound, subtitles and caption",
+        help="class folders of films (of sounds too, where --sets leaves out frame), or a table "
+        "with path, label and, where wanted, sound, subtitles and caption",
     )
     sub.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
     sub.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS), help="default all")

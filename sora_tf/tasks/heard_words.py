@@ -8,10 +8,10 @@ import numpy as np
 from sora_tf._keras import keras
 from sora_tf.models.minilm import SentenceEncoder
 from sora_tf.tasks.classify import file_answer
-from sora_tf.tasks.hear import Heard, hear
-from sora_tf.tasks.windows import is_one_window
+from sora_tf.tasks.hear import hear
+from sora_tf.tasks.windows import Stretch, check_stretches, cut
 from sora_tf.tasks.zero_shot import LIKENESS, search_answer
-from sora_tf.video import VideoError, sampling
+from sora_tf.video import VideoError
 
 TEMPERATURE = 0.05  # of the scores of several texts, as for what is seen
 
@@ -28,6 +28,8 @@ class HeardWords:
         encoder: for the names and the texts.
         seconds: length of a stretch, s; None makes one of every file.
         step: from one stretch to the next, s; None is `seconds`.
+    Raises:
+        ValueError: as `Reading`.
     """
 
     def __init__(
@@ -38,6 +40,7 @@ class HeardWords:
         seconds: float | None = None,
         step: float | None = None,
     ):
+        check_stretches("HeardWords", seconds, step)
         self.network, self.encoder = network, encoder
         self.seconds, self.step = seconds, step
         self.vectors = encoder.encode([name.lower() for name in names])
@@ -59,23 +62,18 @@ class HeardWords:
         if not len(heard.scores):
             raise VideoError(path, "no sound", "nothing is heard in it", "Leave out --heard.")
         weights = heard.scores / np.maximum(heard.scores.sum(axis=1, keepdims=True), 1e-9)
-        made = []
-        for start, end, rows in self._stretches(heard):
-            vector = (weights[rows] @ self.vectors).mean(axis=0)
-            vector /= max(float(np.linalg.norm(vector)), 1e-9)
-            made.append({"start": start, "end": end, "cosines": texts @ vector})
-        return made, heard.damage
-
-    def _stretches(self, heard: Heard) -> Iterator[tuple[float, float, np.ndarray]]:
-        """Start, end and windows of every stretch in which there is sound."""
         last, middle = float(heard.times[-1, 1]), heard.times.mean(axis=1)
-        if self.seconds is None or is_one_window(last, self.seconds):
-            yield float(heard.times[0, 0]), last, np.arange(len(middle))
-            return
-        for start, end in sampling.windows(last, self.seconds, self.step or self.seconds):
-            rows = np.flatnonzero((middle >= start) & (middle < end))
-            if len(rows):
-                yield start, end, rows
+        whole: list[Stretch] = [(0.0, None)]
+        parts = whole if self.seconds is None else cut(path, last, self.seconds, self.step)
+        made = []
+        for start, end in parts:
+            until = last if end is None else end
+            rows = (middle >= start) & (middle < until)
+            if rows.any():  # else there is no sound in this stretch
+                vector = (weights[rows] @ self.vectors).mean(axis=0)
+                vector /= max(float(np.linalg.norm(vector)), 1e-9)
+                made.append({"start": start, "end": until, "cosines": texts @ vector})
+        return made, heard.damage
 
 
 def name_heard(

@@ -59,15 +59,13 @@ class NodeReader:
     def shapes(self) -> dict[str, tuple[int, ...]]:
         """The shape of the nodes of each set that is read, for `build_fusion`."""
         found: dict[str, tuple[int, ...]] = {}
-        nodes: tuple[int, ...]
         if self.frames is not None:
             vectors = self.frames.output[FRAME_VECTORS]
             found[FRAME] = (vectors.shape[1], vectors.shape[2])
         if self.mel is not None:
-            nodes = self.mel.frames, self.mel.mels
+            found[SOUND] = (WINDOWS, self.mel.frames, self.mel.mels)
             if self.hearing is not None:
-                nodes = (self.hearing.output_shape[-1],)
-            found[SOUND] = (WINDOWS, *nodes)
+                found[SOUND] = self.hearing.output_shape[1:]
         if self.encoder is not None:
             found[SENTENCE] = (SENTENCES, UNITS)
         return found

@@ -68,15 +68,20 @@ class Reading:
 
     def __post_init__(self) -> None:
         """Checks the times."""
-        for name, value in (("seconds", self.seconds), ("step", self.step)):
-            if value is not None:
-                _checks.above("Reading", name, value, 0.0, "s", "Leave it out for whole files.")
-        if self.step is not None and (self.seconds is None or self.step > self.seconds):
-            length = "whole files" if self.seconds is None else f"windows of {self.seconds:g} s"
-            raise ValueError(
-                f"Reading: step must be at most the length of a window, got {self.step:g} s for "
-                f"{length}. Give a longer window."
-            )
+        check_stretches("Reading", self.seconds, self.step)
+
+
+def check_stretches(owner: str, seconds: float | None, step: float | None) -> None:
+    """Raises ValueError where a time is not above 0, or `step` leaves gaps or stands alone."""
+    for name, value in (("seconds", seconds), ("step", step)):
+        if value is not None:
+            _checks.above(owner, name, value, 0.0, "s", "Leave it out for whole files.")
+    if step is not None and (seconds is None or step > seconds):
+        length = "whole files" if seconds is None else f"windows of {seconds:g} s"
+        raise ValueError(
+            f"{owner}: step must be at most the length of a window, got {step:g} s for "
+            f"{length}. Give a longer window."
+        )
 
 
 def stretches(path: str, reading: Reading) -> list[Stretch]:
@@ -87,14 +92,29 @@ def stretches(path: str, reading: Reading) -> list[Stretch]:
     """
     if reading.seconds is None:
         return [(0.0, None)]
-    duration = probe(path).duration
-    if not duration or is_one_window(duration, reading.seconds):
+    return cut(path, probe(path).duration, reading.seconds, reading.step)
+
+
+def cut(
+    path: str, duration: float | None, seconds: float, step: float | None = None
+) -> list[Stretch]:
+    """The windows of a file that lasts so long; the whole file where that is not known.
+
+    Args:
+        path: the file, for the error.
+        duration: of the file, s.
+        seconds, step: as in `Reading`.
+
+    Raises:
+        VideoError: that makes more than 100,000 windows.
+    """
+    if not duration or is_one_window(duration, seconds):
         return [(0.0, None)]
-    step = reading.step or reading.seconds
+    step = step or seconds
     if duration / step > MOST_WINDOWS:
         detail = f"{duration:g} s, so its header says, in steps of {step:g} s"
         raise VideoError(path, "over the limit", detail, "Ask for longer windows.")
-    return list(sampling.windows(duration, reading.seconds, step))
+    return list(sampling.windows(duration, seconds, step))
 
 
 def is_one_window(length: float, seconds: float) -> bool:

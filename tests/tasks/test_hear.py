@@ -118,5 +118,10 @@ def test_texts_are_compared_with_what_is_heard(shared_data, tmp_path, capsys):
     assert (first["label"], second["label"]) == ("a helicopter", "birds singing")
     assert len(first["windows"]) == 3
     assert sum(first["scores"].values()) == pytest.approx(1.0)
+    assert main(["search", "a bird", silent, "--heard", "--window", "0"]) == 1
+    assert "seconds must be above 0" in capsys.readouterr().err
+    tiny = ["--heard", "--window", "1e-5"]
+    assert main(["search", "a bird", files["helicopter"][0], *tiny]) == 1
+    assert "over the limit" in capsys.readouterr().err
     assert main(["search", "a bird", str(tmp_path), "--heard"]) == 1
     assert "is of what is seen. Leave the run out." in capsys.readouterr().err
