@@ -32,8 +32,8 @@ from sora_tf.layers.statistics import CepstrumStatistics
 from sora_tf.models.aligned import text_of_label
 from sora_tf.models.minilm import SentenceEncoder
 from sora_tf.models.sound import SoundConfig, build_sound_model
-from sora_tf.models.yamnet import MEL, OFFSET, build_yamnet, yamnet_names, yamnet_network
-from sora_tf.tasks.heard_words import HeardWords
+from sora_tf.models.yamnet import MEL, as_published, build_yamnet, yamnet_names, yamnet_network
+from sora_tf.tasks.heard_words import HeardWords, name_heard
 from sora_tf.tasks.zero_shot import text_vectors
 
 SECONDS = 10.0
@@ -89,7 +89,7 @@ def linear(features: Callable[[Clip], np.ndarray]) -> Callable[..., list[str]]:
 def published(clip: Clip) -> np.ndarray:
     """The embedding of YAMNet as it is, in the mean over windows, (1024,)."""
     heard = load_sound(clip.path, MEL)
-    made = network().predict(np.log(np.exp(heard.mels) + OFFSET), verbose=0)
+    made = network().predict(as_published(heard.mels), verbose=0)
     return made["embedding"][heard.mask].mean(axis=0)
 
 
@@ -101,16 +101,18 @@ def network() -> keras.Model:
 
 def by_name(train: list[Clip], test: list[Clip], seed: int, epochs: int) -> list[str]:
     """The class whose name suits best what is heard; nothing is trained."""
-    labels, words = labels_of(train), listener()
-    vectors = text_vectors(words.encoder, [text_of_label(label) for label in labels])
-    found = [words.liken(clip.path, vectors)[0][0]["cosines"] for clip in test]
-    return [labels[int(cosines.argmax())] for cosines in found]
+    encoder, words = listener()
+    labels = labels_of(train)
+    vectors = text_vectors(encoder, [text_of_label(label) for label in labels])
+    answers = name_heard(words, labels, vectors, [clip.path for clip in test])
+    return [answer["label"] for answer in answers]
 
 
 @functools.cache
-def listener() -> HeardWords:
+def listener() -> tuple[SentenceEncoder, HeardWords]:
     """What compares texts with sounds, made once."""
-    return HeardWords(network(), yamnet_names(), SentenceEncoder())
+    encoder = SentenceEncoder()
+    return encoder, HeardWords(network(), yamnet_names(), encoder)
 
 
 def ours(

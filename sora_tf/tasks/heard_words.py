@@ -1,6 +1,6 @@
 """Any text compared with what is heard: the names of sounds, weighted by how sure YAMNet is."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from sora_tf._keras import keras
 from sora_tf.models.minilm import SentenceEncoder
 from sora_tf.tasks.classify import file_answer
-from sora_tf.tasks.hear import hear
+from sora_tf.tasks.hear import Heard, hear
 from sora_tf.tasks.windows import Stretch, check_stretches, cut
 from sora_tf.tasks.zero_shot import LIKENESS, search_answer
 from sora_tf.video import VideoError
@@ -41,39 +41,48 @@ class HeardWords:
         step: float | None = None,
     ):
         check_stretches("HeardWords", seconds, step)
-        self.network, self.encoder = network, encoder
-        self.seconds, self.step = seconds, step
+        self.network, self.seconds, self.step = network, seconds, step
         self.vectors = encoder.encode([name.lower() for name in names])
 
-    def liken(self, path: str, texts: np.ndarray) -> tuple[list[dict[str, Any]], str | None]:
-        """The cosines of a file's stretches with texts.
+    def answered(
+        self, answer: Callable[[np.ndarray], dict[str, float]], paths: Sequence[str]
+    ) -> Iterator[tuple[str, list[dict[str, Any]], str | None, str | None]]:
+        """What is answered to the stretches of files, a file at a time.
 
         Args:
-            path: file or URL.
-            texts: (K, 384), of length 1.
+            answer: to the vector (384,) of a stretch.
+            paths: files or URLs.
 
-        Returns:
-            [{"start", "end" in s, "cosines": (K,)}], and what was wrong with the file or None.
-
-        Raises:
-            VideoError: the file does not read, or has no sound.
+        Yields:
+            The path, {"start", "end" in s, "scores"} of each stretch with sound, the damage, and
+            what is wrong with a file that does not read or has no sound.
         """
-        heard = hear(self.network, path)
+        for path in paths:
+            try:
+                heard = hear(self.network, path)
+                windows = [
+                    {"start": start, "end": end, "scores": answer(vector)}
+                    for start, end, vector in self._stretches(path, heard)
+                ]
+            except VideoError as error:
+                yield path, [], None, str(error)
+            else:
+                yield path, windows, heard.damage, None
+
+    def _stretches(self, path: str, heard: Heard) -> Iterator[tuple[float, float, np.ndarray]]:
+        """Start, end and vector of every stretch in which there is sound."""
         if not len(heard.scores):
             raise VideoError(path, "no sound", "nothing is heard in it", "Leave out --heard.")
         weights = heard.scores / np.maximum(heard.scores.sum(axis=1, keepdims=True), 1e-9)
         last, middle = float(heard.times[-1, 1]), heard.times.mean(axis=1)
         whole: list[Stretch] = [(0.0, None)]
         parts = whole if self.seconds is None else cut(path, last, self.seconds, self.step)
-        made = []
         for start, end in parts:
             until = last if end is None else end
             rows = (middle >= start) & (middle < until)
-            if rows.any():  # else there is no sound in this stretch
+            if rows.any():
                 vector = (weights[rows] @ self.vectors).mean(axis=0)
-                vector /= max(float(np.linalg.norm(vector)), 1e-9)
-                made.append({"start": start, "end": until, "cosines": texts @ vector})
-        return made, heard.damage
+                yield start, until, vector / max(float(np.linalg.norm(vector)), 1e-9)
 
 
 def name_heard(
@@ -88,11 +97,12 @@ def name_heard(
         paths: files or URLs.
     """
 
-    def scored(cosines: np.ndarray) -> dict[str, float]:
+    def name(heard: np.ndarray) -> dict[str, float]:
+        cosines = vectors @ heard
         sure = np.exp((cosines - cosines.max()) / TEMPERATURE)
         return {text: float(p) for text, p in zip(texts, sure / sure.sum(), strict=True)}
 
-    for answer in _answered(words, vectors, paths, scored):
+    for answer in words.answered(name, paths):
         yield file_answer(*answer)
 
 
@@ -107,23 +117,8 @@ def search_heard(
         paths: files or URLs.
     """
 
-    def scored(cosines: np.ndarray) -> dict[str, float]:
-        return {LIKENESS: float(cosines[0])}
+    def liken(heard: np.ndarray) -> dict[str, float]:
+        return {LIKENESS: float(vector @ heard)}
 
-    for answer in _answered(words, vector[None], paths, scored):
+    for answer in words.answered(liken, paths):
         yield search_answer(*answer)
-
-
-def _answered(words, vectors, paths, scored):
-    """The path, what is said of each stretch, the damage, and the error; a file at a time."""
-    for path in paths:
-        try:
-            parts, damage = words.liken(path, vectors)
-        except VideoError as error:
-            yield path, [], None, str(error)
-            continue
-        windows = [
-            {"start": part["start"], "end": part["end"], "scores": scored(part["cosines"])}
-            for part in parts
-        ]
-        yield path, windows, damage, None

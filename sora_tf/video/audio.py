@@ -107,6 +107,17 @@ def read_sound(
             raise VideoError(name, "no sound", track.damage or "no sample of it can be decoded")
 
 
+def declared_length(source: Source) -> float | None:
+    """What the header of a film or a sound file says of its length, s; None where it says nothing.
+
+    Raises:
+        VideoError: the file cannot be opened.
+    """
+    name = name_of(source)
+    with handle_of(source) as handle, open_container(handle, name) as container:
+        return container.duration / av.time_base if container.duration else None
+
+
 class _Track:
     """The first sound of an open file; a context manager.
 

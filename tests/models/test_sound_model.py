@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+from in_files import check_in_files
 from sounds import tone, write_wav
 
 from sora_tf._keras import keras
@@ -54,17 +55,7 @@ def test_windows_are_encoded_one_by_one_and_masked_ones_do_not_count(heard):
 
 def test_files_and_tflite_give_the_same(heard, tmp_path):
     model = build_sound_model(SMALL, 3, windows=3)
-    wanted = model.predict_on_batch(heard)
-    model.save(tmp_path / "sound.keras")
-    loaded = keras.models.load_model(tmp_path / "sound.keras", safe_mode=True)
-    np.testing.assert_allclose(loaded.predict_on_batch(heard), wanted, atol=1e-6)
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]  # no Flex
-    runner = tf.lite.Interpreter(model_content=converter.convert()).get_signature_runner()
-    for number in range(2):
-        one = {name: values[number : number + 1] for name, values in heard.items()}
-        (made,) = runner(**one).values()
-        np.testing.assert_allclose(made[0], wanted[number], atol=1e-5)
+    check_in_files(model, heard, tmp_path, tolerance=1e-6)
 
 
 def test_it_learns_to_tell_tones_from_noise(tmp_path):

@@ -5,6 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 import tensorflow as tf
+from in_files import check_in_files
 from sounds import tone
 
 from sora_tf._keras import keras
@@ -93,16 +94,7 @@ def test_files_and_tflite_give_the_same(encoder, heard, tmp_path):
     other = {**heard, "sound": heard["sound"].copy()}
     other["sound"][0, 2] = 5.0  # not real
     np.testing.assert_allclose(model.predict_on_batch(other), wanted, atol=1e-5)
-    model.save(tmp_path / "sound.keras")
-    loaded = keras.models.load_model(tmp_path / "sound.keras", safe_mode=True)
-    np.testing.assert_allclose(loaded.predict_on_batch(heard), wanted, atol=1e-5)
-    converter = tf.lite.TFLiteConverter.from_keras_model(model)
-    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]  # no Flex
-    runner = tf.lite.Interpreter(model_content=converter.convert()).get_signature_runner()
-    for number in range(2):
-        one = {name: values[number : number + 1] for name, values in heard.items()}
-        (made,) = runner(**one).values()
-        np.testing.assert_allclose(made[0], wanted[number], atol=1e-4)
+    check_in_files(model, heard, tmp_path, tolerance=1e-5)
 
 
 def test_other_folders_are_refused(tmp_path):

@@ -57,14 +57,14 @@ def test_long_files_are_read_in_pieces_that_leave_nothing_out(network, tmp_path,
     np.testing.assert_allclose(parts.times, whole.times, atol=1e-6)
     np.testing.assert_allclose(parts.scores, whole.scores, atol=1e-4)
     # Where the header does not say how long it is, the end is where nothing is left.
-    monkeypatch.setattr(module, "_length", lambda path: None)
+    monkeypatch.setattr(module, "declared_length", lambda path: None)
     open_end = hear(network, path)
     np.testing.assert_allclose(open_end.scores, whole.scores, atol=1e-4)
 
 
 def test_a_header_that_lies_is_refused(network, tmp_path, monkeypatch):
     path = str(write_wav(tmp_path / "tones.wav", tone(400, 0.5)))
-    monkeypatch.setattr(module, "_length", lambda path: 1e12)
+    monkeypatch.setattr(module, "declared_length", lambda path: 1e12)
     (answer,) = hear_files(network, NAMES, [path])
     assert "over the limit: 1e+12 s, so its header says" in answer["error"]
 
